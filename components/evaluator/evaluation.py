@@ -9,7 +9,16 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from components.evaluator import EvaluatorParams, gates, linear, ranking, served_version, slices
+from components.evaluator import (
+    EvaluatorParams,
+    board,
+    curves,
+    gates,
+    linear,
+    ranking,
+    served_version,
+    slices,
+)
 from components.evaluator.answers import write_answers
 from components.evaluator.figures import figures_of
 from components.evaluator.measure import Measurer, MeasureTask, merge
@@ -33,6 +42,7 @@ TABLES = (
     "confusion_matrix",
     "confusion_cells",
     "calibration",
+    "curves",
     "slices",
     "hardest",
     "confidently_wrong",
@@ -76,6 +86,7 @@ def evaluate(
         refusals=reasons,
     )
     evaluation.write(output)
+    board.write(evaluation, output.parent)
 
     shown = {name: value for name, value in evaluation.to_json().items() if name not in TABLES}
     if served:
@@ -160,6 +171,7 @@ def measure(
             measured.overall.num_rows,
             len(task.labels),
             Path(folder),
+            curves.classes_drawn(measured.overall.cells),
         )
     remove(scores)
 

@@ -1,6 +1,6 @@
 """From what was measured to the figures of an evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from components.evaluator.served_version import ServedVersion
 from components.evaluator.tally import UNIT, Measured, Tally
 from seqline.component import Figures
 from seqline.data import features
+from seqline.data.evaluation import Curve
 from seqline.model.served import labels_of, merge_labels
 
 # So many slices by label are listed, those with the most rows. The others are judged all the same,
@@ -23,7 +24,7 @@ OfClasses = list[float | None]
 def figures_of(
     task: MeasureTask,
     measured: Measured,
-    areas: tuple[OfClasses, OfClasses],
+    areas: tuple[OfClasses, OfClasses, Mapping[int, Curve]],
     params: EvaluatorParams,
     served: ServedVersion | None,
 ) -> Figures:
@@ -34,7 +35,7 @@ def figures_of(
     Args:
         task: What was measured.
         measured: The sums over all rows.
-        areas: (ROC AUC, average precision) of each class.
+        areas: (ROC AUC of each class, average precision of each class, class -> its curves).
         params: The thresholds.
         served: The version that the model is compared with, if there is one.
     """
@@ -47,7 +48,7 @@ def figures_of(
     tables = ("confusion_matrix", "confusion_cells")
     confusion = {name: figures.pop(name) for name in tables if name in figures}
     classes = figures.pop("classes")
-    for name, values in zip(("roc_auc", "pr_auc"), areas, strict=True):
+    for name, values in zip(("roc_auc", "pr_auc"), areas[:2], strict=True):
         for label, value in zip(task.labels, values, strict=True):
             classes[label][name] = value
 
@@ -75,6 +76,7 @@ def figures_of(
         "classes": classes,
         **confusion,
         "calibration": curve["curve"],
+        "curves": {task.labels[number]: points for number, points in areas[2].items()},
         "slices": listed,
         "slices_left_out": {features.LABEL: len(other)} if other else None,
         "other_slices": other,

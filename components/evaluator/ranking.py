@@ -1,4 +1,4 @@
-"""The exact areas under the ROC and the precision-recall curve.
+"""The exact areas under the ROC and the precision-recall curve, and points of these curves.
 
 They need all rows in the order of their probabilities. Every shard leaves a file of codes, one for
 each row and class. A code has the bits of the float32 probability, shifted by one, and a last bit
@@ -14,18 +14,19 @@ next to each other, so that however many groups of classes there are, every code
 a block of rows is in memory, however many rows there are.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from components.evaluator import curves
+from seqline.data.evaluation import Curve
 from seqline.data.examples import BLOCK_ROWS
 from seqline.storage.staging import reading, reading_all
 
-# Codes in memory at once, and codes of a group of classes, which are sorted together.
-NUM_CODES = 1 << 17
+# Codes of a group of classes, which are sorted together.
 NUM_SORTED = 1 << 24
 # Probabilities of a block: up to 1,024 classes, a block has BLOCK_ROWS rows.
 NUM_IN_BLOCK = 1 << 22
@@ -54,22 +55,29 @@ def write(file: BinaryIO, codes: np.ndarray) -> None:
 
 
 def areas(
-    paths: Sequence[str], num_rows: int, num_classes: int, folder: Path
-) -> tuple[list[float | None], list[float | None]]:
-    """The areas of each class against all others.
+    paths: Sequence[str],
+    num_rows: int,
+    num_classes: int,
+    folder: Path,
+    drawn: Collection[int] = (),
+) -> tuple[list[float | None], list[float | None], dict[int, Curve]]:
+    """The areas of each class against all others, and the curves of some.
 
     Args:
         paths: The files of codes.
         num_rows: Rows of all files together.
         num_classes: The number of classes.
         folder: Where to put the sorted file, of 4 bytes for each row and class of a pass.
+        drawn: The classes whose curves are wanted.
 
     Returns:
-        (ROC AUC of each class, average precision of each class). They are None for a class of all
-        rows or of no row.
+        (ROC AUC of each class, average precision of each class, class -> points of its curves, see
+        `components.evaluator.curves.points`). The areas are None for a class of all rows or of no
+        row, and such a class has no curve.
     """
     roc: list[float | None] = []
     precision: list[float | None] = []
+    of_classes: dict[int, Curve] = {}
     at_once = min(num_classes, max(1, NUM_SORTED // max(num_rows, 1)))
 
     with ExitStack() as stack:
@@ -88,16 +96,18 @@ def areas(
 
             assert row == num_rows, "every row that was measured left its probabilities"
 
-            for column in columns:
+            for number, column in enumerate(columns, start=first):
                 column.sort()
-                area, average = area_and_average(column)
+                area, average = curves.area_and_average(column)
                 roc.append(area)
                 precision.append(average)
+                if number in drawn and area is not None:
+                    of_classes[number] = curves.points(column)
 
             del columns
             (folder / "sorted").unlink()
 
-    return roc, precision
+    return roc, precision, of_classes
 
 
 def _codes(paths: Sequence[str], num_classes: int, first: int, num: int) -> Iterator[np.ndarray]:
@@ -112,65 +122,3 @@ def _codes(paths: Sequence[str], num_classes: int, first: int, num: int) -> Iter
                 file.seek(4 * (row * num_classes + first * rows))
                 codes = np.fromfile(file, np.uint32, num * rows)
                 yield codes.reshape(num, rows)
-
-
-def area_and_average(column: np.ndarray) -> tuple[float | None, float | None]:
-    """(ROC AUC, average precision) of one class.
-
-    Rows with the same probability are one step of the curves.
-
-    Args:
-        column: The codes of all rows in ascending order, uint32 [rows].
-    """
-    num_true = sum(int((block & 1).sum()) for block in _blocks(column))
-    num_false = len(column) - num_true
-    if not num_true or not num_false:
-        return None, None
-
-    twice_pairs = 0  # a true row above a false one counts 2, an equal pair counts 1
-    average = 0.0
-    true_seen = false_seen = 0  # rows of the steps before
-
-    for true, false in _steps(column):
-        true_below = true_seen + np.cumsum(true) - true  # [steps]
-        false_below = false_seen + np.cumsum(false) - false  # [steps]
-        twice_pairs += int((true * (2 * false_below + false)).sum())
-
-        # With the rows of the step itself.
-        true_above = num_true - true_below
-        above = len(column) - (true_below + false_below)
-        average += float((true * (true_above / above)).sum())
-        true_seen += int(true.sum())
-        false_seen += int(false.sum())
-
-    return twice_pairs / (2 * num_true * num_false), average / num_true
-
-
-def _blocks(column: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(column), NUM_CODES):
-        yield np.array(column[start : start + NUM_CODES])
-
-
-def _steps(column: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Counts rows by probability, in ascending order.
-
-    Yields:
-        (true rows, false rows) of some probabilities, int64 [steps]. All rows with the same
-        probability are in one step.
-    """
-    last, open_true, open_rows = -1, 0, 0
-    for block in _blocks(column):
-        values, starts, rows = np.unique(block >> 1, return_index=True, return_counts=True)
-        true = np.add.reduceat((block & 1).astype(np.int64), starts)
-        if int(values[0]) == last:
-            true[0] += open_true
-            rows[0] += open_rows
-        elif open_rows:
-            yield np.array([open_true]), np.array([open_rows - open_true])
-
-        # The last step may go on in the next block.
-        last, open_true, open_rows = int(values[-1]), int(true[-1]), int(rows[-1])
-        if len(values) > 1:
-            yield true[:-1], (rows - true)[:-1]
-
-    yield np.array([open_true]), np.array([open_rows - open_true])

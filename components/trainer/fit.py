@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from components.trainer import START_FILE, TrainerParams, checkpoint, external_digest
+from components.trainer import START_FILE, TrainerParams, board, checkpoint, external_digest
 from components.trainer import wide as wide_part
 from components.trainer.counting import Counts, count
 from components.trainer.cut import cut
@@ -40,6 +40,7 @@ def fit(
     output: Path,
     work: Path,
     on_epoch: OnEpoch = lambda epoch, figures: None,
+    is_trial: bool = False,
 ) -> Figures:
     """Fits the network, writes it to `output` and returns its figures.
 
@@ -49,6 +50,7 @@ def fit(
         source: the Features.
         on_epoch: called for each epoch, in order, also for those before a checkpoint. What it
             raises ends the training.
+        is_trial: whether only the figures count: TensorBoard then gets no more than curves.
     """
     # The same seed gives the same weights, bit for bit, on one kind of device. Not 0: with that,
     # Dataset.shuffle takes no tensor.
@@ -72,6 +74,9 @@ def fit(
         share = Share(team, source, dim, Path(folder)) if team.cluster else None
         spec, counts = network_spec(source, params, share)
         figures, training = {}, None
+        has_board = team.is_chief and not is_trial
+        if has_board:
+            board.write_settings(params, spec, output)
         if spec.recurrent:
             size.check(spec)
             tell("building the network")
@@ -85,6 +90,10 @@ def fit(
             class_weights = counts.class_weights() if params.class_weights == "balanced" else None
             wide = _Wide(source, params, spec, class_weights, team, work)
             figures |= wide.run(training, output)
+        if has_board:
+            if training is not None:
+                board.write_network(training.loop.model, spec, source, output)
+            board.write_scores(figures, output)
     return figures
 
 

@@ -167,8 +167,7 @@ class Training:
                 self._save()
                 self._report(self.progress.epoch, training_log, on_epoch)
         finally:
-            training_log.stop_profile()
-            training_log.writer.close()
+            training_log.close()
 
     def _report(self, epoch: int, training_log: TrainingLog, on_epoch: OnEpoch) -> None:
         figures = {name: values[epoch - 1] for name, values in self.progress.history.items()}

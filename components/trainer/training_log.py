@@ -7,19 +7,24 @@ from pathlib import Path
 import tensorflow as tf
 
 from components.trainer.checkpoint import TrainingProgress
+from seqline.data import features
+from seqline.host import event_files
 from seqline.host.progress import tell
 
 log = logging.getLogger("seqline.trainer")
 
 # Seconds between two lines about a long epoch.
 LINE_SECONDS = 15.0
+# Milliseconds until TensorBoard sees what was written.
+FLUSH_MILLIS = 10_000
 
 
 class TrainingLog:
     """The log of one training. Only the chief's is written.
 
     Args:
-        output: the Model; event files and the profile are written into its tensorboard/.
+        output: the Model; event files and the profile are written into its tensorboard/, those of
+            the two splits into folders of their own, so that TensorBoard draws both in one chart.
         profile_steps: how many steps, about, a profile covers; 0 for no profile.
         batch_size, epoch_steps, num_epochs: of the training.
     """
@@ -33,11 +38,10 @@ class TrainingLog:
         epoch_steps: int,
         num_epochs: int,
     ) -> None:
-        self.folder = str(output / "tensorboard")
-        if is_chief:
-            self.writer = tf.summary.create_file_writer(self.folder)
-        else:
-            self.writer = tf.summary.create_noop_writer()
+        folder = output / event_files.FOLDER
+        self.folder = str(folder)
+        self.train = _writer(folder / features.TRAIN, is_chief)
+        self.eval = _writer(folder / features.EVAL, is_chief)
 
         self.profile_steps = profile_steps if is_chief else 0
         self.batch_size = batch_size
@@ -88,9 +92,9 @@ class TrainingLog:
         rate = count * self.batch_size / seconds
         self._tell_epoch(progress, progress.epoch + 1, f"loss {loss / rows:.3f}")
 
-        with self.writer.as_default():
-            tf.summary.scalar("gradient_norm", norm, step=progress.step)
-            tf.summary.scalar("examples_per_second", rate, step=progress.step)
+        with self.train.as_default():
+            tf.summary.scalar("training/gradient_norm", norm, step=progress.step)
+            tf.summary.scalar("training/examples_per_second", rate, step=progress.step)
 
         if time.monotonic() - self.line_written >= LINE_SECONDS:
             log.info(
@@ -132,9 +136,23 @@ class TrainingLog:
 
     def after_epoch(self, epoch: int, figures: dict[str, float]) -> None:
         """Writes the scalars of a finished epoch (from 1), also of one before a checkpoint."""
-        with self.writer.as_default():
-            for name, value in figures.items():
-                tf.summary.scalar(name, value, step=epoch)
+        for writer, tag, name in (
+            (self.train, "loss/epoch", "loss"),
+            (self.train, "accuracy/epoch", "accuracy"),
+            (self.train, "training/learning_rate", "learning_rate"),
+            (self.eval, "loss/epoch", "val_loss"),
+            (self.eval, "accuracy/epoch", "val_accuracy"),
+        ):
+            with writer.as_default():
+                tf.summary.scalar(tag, figures[name], step=epoch)
+        self.train.flush()
+        self.eval.flush()
+
+    def close(self) -> None:
+        """Ends the profile and the event files."""
+        self.stop_profile()
+        self.train.close()
+        self.eval.close()
 
     def epoch_line(
         self, progress: TrainingProgress, figures: dict[str, float], is_last: bool
@@ -155,6 +173,12 @@ class TrainingLog:
             "" if is_last or not left else f", {duration(left)} left at most",
         )
         self.line_written = time.monotonic()
+
+
+def _writer(folder: Path, is_chief: bool) -> tf.summary.SummaryWriter:
+    if not is_chief:
+        return tf.summary.create_noop_writer()
+    return tf.summary.create_file_writer(str(folder), flush_millis=FLUSH_MILLIS)
 
 
 def duration(seconds: float) -> str:

@@ -20,19 +20,14 @@ from typing import Any
 import keras
 import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from components.trainer import BEST_FILE, fit
 from components.trainer.distributed.strategy import alone
 from components.trainer.training import DivergedError
-from components.tuner import TuningParams
-from components.tuner.ranges import Range, number_type, typed
+from components.tuner import TuningParams, board
+from components.tuner.distributions import distributions
+from components.tuner.importances import importances
 from components.tuner.trials import State, Trial, best_of, load, save
 from seqline.component import Figures
 from seqline.data.features import SEQUENCE
@@ -61,12 +56,15 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
     trials = load(work)
     if trials:
         log.info("going on at trial %d", len(trials))
+    for trial in trials:
+        board.write_trial(trial, params.trainer, output)
 
     while _has_budget(params, trials):
         # The chief searches alone; the other workers wait for the trainer.
         with _progress_of(trials, params), alone():
             trials.append(_next_trial(features, params, trials, work))
         save(trials, work)
+        board.write_trial(trials[-1], params.trainer, output)
         remove(_folder(work, trials[-1].number))
         log.info("%s", line(trials, params))
 
@@ -89,6 +87,7 @@ def search(features: Path, params: TuningParams, output: Path, work: Path) -> Fi
         "eval_accuracy": best.eval_accuracy,
         "eval_loss": best.eval_loss,
         "own_eval_accuracy": trials[0].eval_accuracy,
+        "importances": importances(params, trials),
     }
 
 
@@ -168,7 +167,8 @@ def _train(
     error = None
     try:
         with tempfile.TemporaryDirectory(prefix="seqline-") as model:  # Not kept.
-            fit.fit(features, trainer, Path(model), folder / "checkpoints", on_epoch)
+            checkpoints = folder / "checkpoints"
+            fit.fit(features, trainer, Path(model), checkpoints, on_epoch, is_trial=True)
     except optuna.TrialPruned:
         state = "pruned"
     except DivergedError as raised:
@@ -248,21 +248,6 @@ def _for_study(trial: Trial, params: TuningParams) -> FrozenTrial:
     return create_trial(
         state=state, value=trial.eval_accuracy, intermediate_values=reports, **known
     )
-
-
-def distributions(params: TuningParams) -> dict[str, BaseDistribution]:
-    """The ranges as optuna has them, by name: their order in a configuration must not matter."""
-    return {name: _distribution(name, params.ranges[name]) for name in sorted(params.ranges)}
-
-
-def _distribution(name: str, tried: Range) -> BaseDistribution:
-    values = [typed(name, value) for value in tried.values()]
-    if tried.choices is not None:
-        return CategoricalDistribution(values)
-    low, high = values
-    if number_type(name) is int:
-        return IntDistribution(low, high, log=tried.log, step=int(tried.step or 1))
-    return FloatDistribution(low, high, log=tried.log, step=tried.step)
 
 
 def line(trials: Sequence[Trial], params: TuningParams) -> str:

@@ -33,6 +33,10 @@ COMMANDS = {
     "compare": Lazy(
         "pipeline.cli.report", "Compare two runs: figures, parameters, data, code.", "compare_app"
     ),
+    "tensorboard": Lazy(
+        "pipeline.cli.tensorboard",
+        "Show the trainings in TensorBoard, also those under way, under readable names.",
+    ),
     "predict": Lazy(
         "pipeline.cli.predict", "Classify rows with the served model: one JSON line each."
     ),

@@ -18,6 +18,8 @@ from pipeline.report.units import number
 
 WIDTH, HEIGHT = 360, 220
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 34
+# The labels of an axis of shares.
+QUARTERS = (0, 0.25, 0.5, 0.75, 1)
 # Width of a mark in a table's cell; its height is 20.
 MARK = 120
 # The width of a cell of a confusion matrix, and of the names of the classes beside it.
@@ -90,7 +92,7 @@ def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = 
     x = Axis(1, num, LEFT, WIDTH - RIGHT)
     y = Axis(low - margin, high + margin, HEIGHT - BOTTOM, TOP)
 
-    parts = [_grid(y, ticks(low - margin, high + margin)), _epochs(x, num)]
+    parts = [grid(y, ticks(low - margin, high + margin)), _epochs(x, num)]
     if best:
         parts.append(
             Markup('<line class="best" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(
@@ -123,7 +125,13 @@ def line_chart(name: str, title: str, lines: Sequence[Line], best: int | None = 
     return svg(name, title, f"By epoch, 1 to {num}: {description}.", WIDTH, HEIGHT, parts)
 
 
-def _grid(y: Axis, at: Sequence[float], names: Sequence[str] = ()) -> Markup:
+def grid(
+    y: Axis,
+    at: Sequence[float],
+    names: Sequence[str] = (),
+    left: float = LEFT,
+    right: float = WIDTH - RIGHT,
+) -> Markup:
     """Horizontal lines, labelled with names or, without names, with their values."""
     digits = max((len(f"{value:.6f}".rstrip("0").partition(".")[2]) for value in at), default=0)
     names = names or [f"{value:.{digits}f}" for value in at]
@@ -134,7 +142,7 @@ def _grid(y: Axis, at: Sequence[float], names: Sequence[str] = ()) -> Markup:
     )
 
     return Markup("").join(
-        lines.format(LEFT, WIDTH - RIGHT, y(value), LEFT - 6, name)
+        lines.format(left, right, y(value), left - 6, name)
         for value, name in zip(at, names, strict=True)
     )
 
@@ -160,9 +168,8 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
     size, foot = 300, 64
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, TOP + size, TOP)
     below = TOP + size + 10
-    quarters = [0, 0.25, 0.5, 0.75, 1]
 
-    parts = [_grid(y, quarters, [f"{value:.0%}" for value in quarters])]
+    parts = [grid(y, QUARTERS, [f"{value:.0%}" for value in QUARTERS])]
     parts.append(
         Markup('<line class="even" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
             x(0), y(0), x(1), y(1)
@@ -190,7 +197,7 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
     ]
 
     text = Markup('<text x="{}" y="{}" class="middle">{}</text>')
-    parts += [text.format(x(value), below + foot - 6, f"{value:.0%}") for value in quarters]
+    parts += quarters(x, below + foot - 6)
     parts.append(
         text.format(
             (LEFT + WIDTH - RIGHT) / 2,
@@ -203,6 +210,14 @@ def reliability(name: str, title: str, curve: Sequence[dict[str, Any]]) -> Marku
         f"{len(curve)} bins; on the dotted line the model would be right as often as it says."
     )
     return svg(name, title, description, WIDTH, below + foot + 14, parts)
+
+
+def quarters(x: Axis, height: float) -> list[Markup]:
+    """The labels of an axis of shares; the last one ends where the picture does."""
+    text = Markup('<text x="{}" y="{}" class="{}">{}</text>')
+    places = [(value, x(value), "middle") for value in QUARTERS[:-1]]
+    places.append((1, str(WIDTH), "end"))
+    return [text.format(place, height, style, f"{value:.0%}") for value, place, style in places]
 
 
 def _rows_bar(x: Axis, bin_: dict[str, Any], bottom: float, tall: float) -> Markup:

@@ -7,7 +7,7 @@ import math
 from datetime import datetime
 from typing import Any
 
-from pipeline.report import data, model, next_steps, reproduce, verdict
+from pipeline.report import data, model, next_steps, reproduce, tuning, verdict
 from pipeline.report.records import Records
 from pipeline.store.records import RunRecord
 from seqline import __version__
@@ -46,6 +46,7 @@ def contents(records: Records, root: str) -> dict[str, Any]:
         "compared": model.compared(records),
         **model.evaluated(records),
         "gates": verdict.gates(records),
+        "tuning": tuning.tuning(records),
         "training": model.training(records),
         "classes": model.classes(records),
         "confusion": model.confusion(records),

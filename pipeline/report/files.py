@@ -1,7 +1,8 @@
 """The JSON files of artifacts that a report reads, with the fields that it needs of them.
 
 An earlier version may have written fewer fields, and a later one more. A field that exists has its
-type. The size of each file follows from the number of classes, slices and spans, not of rows.
+type. The size of each file follows from the number of classes, slices, spans and trials, not of
+rows.
 """
 
 from typing import Any, Required
@@ -9,7 +10,9 @@ from typing import Any, Required
 from pydantic import ConfigDict, FiniteFloat, with_config
 from typing_extensions import TypedDict
 
+from components.tuner.trials import TRIALS_FILE, Trial
 from pipeline.store.records import GateRecord
+from seqline.data.evaluation import Curve
 from seqline.storage.records import Count
 
 Interval = tuple[float, float]
@@ -81,6 +84,7 @@ class EvaluationFile(TypedDict, total=False):
     confusion_matrix: list[list[Count]] | None
     confusion_cells: list[tuple[Count, Count, Count]]
     calibration: list[Bin]
+    curves: dict[str, Curve]
     slices: list[Slice]
     slices_left_out: dict[str, Count]
     hardest: list[Listed]
@@ -183,6 +187,7 @@ class ExamplesFile(TypedDict, total=False):
 # Component -> (the file of its artifact that a report reads, its type).
 FILES: dict[str, tuple[str, Any]] = {
     "evaluator": ("evaluation.json", EvaluationFile),
+    "tuner": (TRIALS_FILE, list[Trial]),
     "trainer": ("history.json", dict[str, list[float]]),
     "statistics_gen": ("statistics.json", StatisticsFile),
     "example_validator": ("anomalies.json", list[AnomalyFile]),

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from pipeline.report import charts, model, text, units
+from pipeline.report import charts, curves, model, text, tuning, units
 from pipeline.report.compiled import CompiledTemplates
 
 # Up to this many classes the confusion matrix is a table of numbers, and up to this many a picture;
@@ -28,6 +28,7 @@ DASH, MINUS = "\u2013", "\u2212"
 # Section -> (the part of the report that it needs, the stage that the part comes from).
 NEEDS = {
     "compared": ("compared", "evaluator"),
+    "tuning": ("tuning", "tuner"),
     "training": ("training", "trainer"),
     "classes": ("classes", "evaluator"),
     "confusion": ("confusion", "evaluator"),
@@ -41,10 +42,12 @@ SECTIONS = {
     "warnings": "Warnings",
     "compared": "Comparison",
     "gates": "Gates",
+    "tuning": "Tuning",
     "training": "Learning curves",
     "classes": "Classes",
     "confusion": "Confusion matrix",
     "slices": "Slices",
+    "curves": "ROC and precision-recall",
     "calibration": "Calibration",
     "data": "Data and drift",
     "examples": "Wrong and uncertain answers",
@@ -66,6 +69,10 @@ def render(report: dict[str, Any]) -> str:
         absent.add("next")
     if not report["warnings"]:
         absent.add("warnings")
+    if not report["curves"]:
+        absent.add("curves")
+    if not report["tuning"]:
+        absent.add("tuning")
 
     confusion, calibration = report["confusion"], report["calibration"]
     reliability = None
@@ -84,7 +91,9 @@ def render(report: dict[str, Any]) -> str:
         axis=_axis(report["compared"]),
         gates=_by_stage(report["gates"]),
         slices=_slices(report["slices"]),
-        curves=_curves(report["training"]),
+        learning=_learning(report["training"]),
+        curves=curves.drawn(report["curves"], report["classes"]),
+        tuned=tuning.drawn(report["tuning"]),
         matrix=_matrix(confusion) if confusion and confusion["matrix"] else None,
         reliability=reliability,
         slowest=max((stage["seconds"] or 0.0 for stage in report["stages"]), default=0.0),
@@ -127,6 +136,7 @@ def _environment() -> Environment:
         "lines": _lines,
         "shorten": text.shorten,
         "as_json": _as_json,
+        "setting": _setting,
     }
 
     environment.globals |= {
@@ -202,6 +212,13 @@ def _as_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _setting(value: Any) -> str:
+    """The value of a setting, a float with few digits."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return DASH if value is None else text.shorten(_as_json(value), 40)
+
+
 def _lines(value: str) -> Markup:
     """A text that keeps its line breaks."""
     return Markup("\n").join(text.clean(line) for line in value.splitlines())
@@ -259,7 +276,8 @@ def _missing(report: dict[str, Any]) -> list[dict[str, Any]]:
 
     sections: dict[str, list[str]] = {}
     for name, (part, stage) in NEEDS.items():
-        if not report[part]:
+        # A run without a tuner lacks nothing.
+        if not report[part] and (name != "tuning" or stage in states):
             sections.setdefault(stage, []).append(name)
 
     return [
@@ -272,7 +290,7 @@ def _by_stage(gates: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any
     return [(stage, list(group)) for stage, group in groupby(gates, key=lambda gate: gate["stage"])]
 
 
-def _curves(training: dict[str, Any] | None) -> list[Markup]:
+def _learning(training: dict[str, Any] | None) -> list[Markup]:
     history = (training or {}).get("history") or {}
     drawn = []
 

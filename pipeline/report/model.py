@@ -168,6 +168,7 @@ def evaluated(records: Records) -> dict[str, Any]:
             if evaluation.get("calibration")
             else None
         ),
+        "curves": evaluation.get("curves") or {},
         "examples": {name: evaluation.get(name, []) for name in ("hardest", "confidently_wrong")},
     }
 

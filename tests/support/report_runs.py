@@ -13,6 +13,7 @@ from components.infra_validator import InfraValidatorParams
 from components.infra_validator import gates as server_gates
 from seqline.gates import Gate, refusals
 from seqline.intervals import wilson_interval
+from tests.support.report_curves import curves_of
 
 STAGES = (
     *("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform"),
@@ -48,6 +49,7 @@ def evaluation_of(
     )
 
     metric = classification(labels, tally.cells, 0.5)
+    curves, areas = curves_of(labels)
     metric |= {
         "roc_auc": 0.98,
         "ece": 0.06,
@@ -62,7 +64,10 @@ def evaluation_of(
             for label, counts in slices.items()
         ],
         "calibration": _calibration(),
+        "curves": curves,
     }
+    for label, of_class in areas.items():
+        metric["classes"][label] |= of_class
 
     compared = {"majority class": 1 / len(labels), "tf-idf + logistic regression": linear}
     params = EvaluatorParams(**{"min_accuracy": 0.5, "max_ece": 0.05, **thresholds})

@@ -156,6 +156,13 @@ def assert_areas(
         same(of_class["roc_auc"], roc_auc_score(is_class, probabilities[:, number]))
         same(of_class["pr_auc"], average_precision_score(is_class, probabilities[:, number]))
 
+        curve = figures["curves"][label]
+        thresholds = np.array(curve["thresholds"], np.float32)[:, None]
+        is_called = probabilities[:, number] >= thresholds
+        assert curve["true_positives"] == (is_called & is_class).sum(axis=1).tolist()
+        assert curve["false_positives"] == (is_called & ~is_class).sum(axis=1).tolist()
+
+    assert list(figures["curves"]) == labels
     one_hot = np.eye(len(labels))[truth]
     same(figures["roc_auc"], roc_auc_score(one_hot, probabilities, average="macro"))
     same(figures["pr_auc"], average_precision_score(one_hot, probabilities, average="macro"))
@@ -279,6 +286,7 @@ def test_on_beam_the_evaluation_is_the_same_byte_for_byte(
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == [
             "answers.jsonl",
             "evaluation.json",
+            "tensorboard",
         ]
         evaluations.append((figures, (tmp_path / name / "evaluation.json").read_bytes()))
 

@@ -1,7 +1,7 @@
 """The areas under the curves."""
 
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from components.evaluator import ranking
+from components.evaluator import curves, ranking
 
 
 def write_codes(path: Path, probabilities: np.ndarray, truth: np.ndarray) -> None:
@@ -44,19 +44,20 @@ def test_areas_are_exact_whatever_ties_and_blocks(
     cut = data.draw(st.integers(0, num_rows))
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(ranking, "NUM_CODES", data.draw(st.integers(1, 20)))
+        patched.setattr(curves, "NUM_CODES", data.draw(st.integers(1, 20)))
         patched.setattr(ranking, "NUM_SORTED", data.draw(st.integers(1, 200)))
         patched.setattr(ranking, "NUM_IN_BLOCK", data.draw(st.integers(1, 100)))
         for name, first, end in (("a", 0, cut), ("b", cut, num_rows)):
             write_codes(folder / name, probabilities[first:end], truth[first:end])
-        roc, precision = ranking.areas(
-            [str(folder / name) for name in "ab"], num_rows, num_classes, folder
+        roc, precision, drawn = ranking.areas(
+            [str(folder / name) for name in "ab"], num_rows, num_classes, folder, range(num_classes)
         )
 
     for number in range(num_classes):
         is_true = truth == number
         if is_true.all() or not is_true.any():
             assert roc[number] is precision[number] is None
+            assert number not in drawn
         else:
             assert roc[number] == pytest.approx(
                 roc_auc_score(is_true, probabilities[:, number]), abs=1e-12
@@ -64,6 +65,16 @@ def test_areas_are_exact_whatever_ties_and_blocks(
             assert precision[number] == pytest.approx(
                 average_precision_score(is_true, probabilities[:, number]), abs=1e-12
             )
+            assert_points(drawn[number], is_true, probabilities[:, number])
+
+
+def assert_points(curve: dict[str, Any], is_true: np.ndarray, probability: np.ndarray) -> None:
+    """Every count is that of the rows."""
+    assert curve["thresholds"] == sorted(set(curve["thresholds"]))
+    thresholds = np.array(curve["thresholds"], np.float32)
+    for name, rows in (("true_positives", is_true), ("false_positives", ~is_true)):
+        assert curve[name] == [int((probability[rows] >= value).sum()) for value in thresholds]
+    assert (curve["num_positive"], curve["num_negative"]) == (is_true.sum(), (~is_true).sum())
 
 
 def test_codes_lie_class_by_class_in_each_block(
@@ -94,7 +105,8 @@ def test_groups_of_classes_have_the_areas_of_all_at_once_and_read_each_code_once
         paths.append(str(tmp_path / str(number)))
         write_codes(Path(paths[-1]), probabilities[first:end], truth[first:end])
 
-    at_once = ranking.areas(paths, 999, 50, tmp_path)
+    at_once = ranking.areas(paths, 999, 50, tmp_path, [0, 30])
+    assert list(at_once[2]) == [0, 30]
 
     num_read = []
     from_file = np.fromfile
@@ -105,5 +117,5 @@ def test_groups_of_classes_have_the_areas_of_all_at_once_and_read_each_code_once
 
     monkeypatch.setattr(np, "fromfile", counted)
     monkeypatch.setattr(ranking, "NUM_SORTED", 999 * 7)  # groups of 7 classes, the last one of 1
-    assert ranking.areas(paths, 999, 50, tmp_path) == at_once  # bit for bit
+    assert ranking.areas(paths, 999, 50, tmp_path, [0, 30]) == at_once  # bit for bit
     assert sum(num_read) == 999 * 50

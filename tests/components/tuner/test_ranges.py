@@ -6,8 +6,8 @@ import pytest
 
 from components.trainer import TrainerParams
 from components.tuner import TunerParams
+from components.tuner.distributions import distributions
 from components.tuner.ranges import Range, number_type, typed
-from components.tuner.search import distributions
 from pipeline.config import load as load_config
 from seqline.errors import UserError
 from tests.support.tuning import params_of

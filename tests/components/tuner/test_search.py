@@ -60,9 +60,11 @@ def test_a_search_continues_after_the_trials_that_exist(
         "eval_accuracy": 1.0,
         "eval_loss": 0.0,
         "own_eval_accuracy": 0.95,
+        "importances": {},
     }
     assert json.loads((folder / BEST_FILE).read_text()) == figures["best_params"]
-    assert sorted(path.name for path in folder.iterdir()) == [BEST_FILE, TRIALS_FILE]
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [BEST_FILE, "tensorboard", TRIALS_FILE]
 
 
 KILLED_IN_AN_EPOCH = """
@@ -126,7 +128,7 @@ def test_a_search_that_was_killed_ends_with_the_same_trials(
     assert [replace(trial, seconds=0) for trial in load(tmp_path / "work")] == trials[:7]
     assert [path.name for path in (tmp_path / "work").glob("trial-*")] == ["trial-00007"]
     assert len(list((tmp_path / "work" / "trial-00007" / "checkpoints").glob("*.npz"))) == 1
-    assert list((tmp_path / "killed").iterdir()) == []
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["tensorboard"]
     assert tune(features, tmp_path / "finished", params, tmp_path / "work") == (figures, trials)
     assert (tmp_path / "finished" / BEST_FILE).read_bytes() == (folder / BEST_FILE).read_bytes()
 
@@ -149,7 +151,7 @@ def test_a_trial_that_was_stopped_has_not_failed_and_goes_on(
     assert line.endswith(" by SIGTERM")
     assert load(tmp_path / "work") == trials_by_hand()
     assert list((tmp_path / "work").glob("trial-00006/checkpoints/*.npz"))
-    assert list((tmp_path / "stopped").iterdir()) == []
+    assert [path.name for path in (tmp_path / "stopped").iterdir()] == ["tensorboard"]
     assert tune(features, tmp_path / "finished", params, tmp_path / "work") == (figures, trials)
     assert (tmp_path / "finished" / BEST_FILE).read_bytes() == (folder / BEST_FILE).read_bytes()
 
@@ -287,7 +289,7 @@ def test_a_search_in_which_all_failed_is_an_error(features: Path, tmp_path: Path
         UserError, match=r"^All 2 trials of the tuner failed\. The first one: error 0$"
     ):
         tune(features, tmp_path / "all", params_of(), tmp_path)
-    assert list((tmp_path / "all").iterdir()) == []
+    assert [path.name for path in (tmp_path / "all").iterdir()] == ["tensorboard"]
 
 
 def test_no_trial_starts_after_its_minutes(features: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from pipeline import report
 from pipeline.store.folder import Store
 from tests.support.browser import chromium
+from tests.support.report_curves import tuner_of
 from tests.support.report_pages import NASTY
 from tests.support.report_runs import BETTER, stages_of
 from tests.support.reports import write_run
@@ -86,6 +87,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         + f"KeyError: '{'k' * 200}'"
     )
 
+    tuner, trials = tuner_of()
     refused, of_refused = stages_of(labels, ["a text"], linear=BETTER, min_accuracy=0.99)
     runs = {
         "cautious": write_run(
@@ -103,6 +105,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             error="NotBlessedError: accuracy is under min_accuracy.",
         ),
         "plain": write_run(store, "plain", plain, files),
+        "tuned": write_run(store, "tuned", {"tuner": tuner, **plain}, {"tuner": trials, **files}),
+        "two": write_run(store, "two", *stages_of(["spam", "other"], [])),
         "nasty": write_run(
             store,
             "nasty",
@@ -159,7 +163,8 @@ def requests(browser: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "cautious", "refused", "nasty", "many", "some", "failed", "nothing"]
+    "name",
+    ["plain", "tuned", "two", "cautious", "refused", "nasty", "many", "some", "failed", "nothing"],
 )
 def test_on_every_screen(browser: Any, pages: dict[str, Path], name: str) -> None:
     for screen, (width, scheme) in SCREENS.items():
@@ -249,8 +254,12 @@ def test_pictures_are_named_and_tables_have_heads(browser: Any, pages: dict[str,
     show(browser, pages["plain"], "desktop")
     pictures = browser.find_elements("css selector", "svg[role=img]")
     assert [
-        picture.accessible_name.split(" By epoch")[0].split(" 2 bins")[0] for picture in pictures
-    ] == [*("Loss (nats) by epoch", "Accuracy (%) by epoch", "Calibration curve")]
+        picture.accessible_name.split(" By epoch")[0].split(" 2 bins")[0].split(" 4 lines")[0]
+        for picture in pictures
+    ] == [
+        *("Loss (nats) by epoch", "Accuracy (%) by epoch"),
+        *("ROC curves", "Precision-recall curves", "Calibration curve"),
+    ]
     assert (
         browser.find_elements("css selector", "svg:not([role=img]):not([aria-hidden=true])") == []
     )

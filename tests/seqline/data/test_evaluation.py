@@ -8,12 +8,19 @@ from typing import Any
 
 import pytest
 
-from seqline.data.evaluation import Evaluation
+from seqline.data.evaluation import Curve, Evaluation
 from seqline.errors import UserError
 from seqline.gates import Gate
 from tests.support.evaluations import evaluation
 
 FILE = "evaluation.json"
+CURVE: Curve = {
+    "num_positive": 2,
+    "num_negative": 1,
+    "thresholds": [0.0, 0.5],
+    "true_positives": [2, 1],
+    "false_positives": [1, 0],
+}
 
 
 def test_what_was_written_is_read(tmp_path: Path) -> None:
@@ -23,6 +30,8 @@ def test_what_was_written_is_read(tmp_path: Path) -> None:
         evaluation(),
         replace(evaluation(["too bad"]), gates=gates, served={"accuracy": 0.5}),
         replace(evaluation(), not_compared={"version": 3, "why": "it is another model"}),
+        replace(evaluation(), curves={}),
+        replace(evaluation(), curves={"ü": CURVE, 'a\n  "curves": {': CURVE}),
     ):
         written.write(path)
         assert Evaluation.read(path) == written
@@ -34,6 +43,17 @@ def test_the_keys_have_their_order_and_only_an_absent_comparison_is_left_out() -
     assert keys[-5:] == ["confidently_wrong", "baselines", "gates", "blessed", "refusals"]
     other = replace(evaluation(), not_compared={"version": 3, "why": ""})
     assert list(other.to_json())[-6:-3] == ["confidently_wrong", "not_compared", "baselines"]
+
+
+def test_a_curve_has_a_line(tmp_path: Path) -> None:
+    replace(evaluation(), curves={"ü": CURVE}).write(tmp_path / FILE)
+    assert (
+        '  "calibration": [],\n'
+        '  "curves": {\n'
+        '    "ü": {"num_positive": 2, "num_negative": 1, "thresholds": [0.0, 0.5],'
+        ' "true_positives": [2, 1], "false_positives": [1, 0]}\n'
+        '  },\n  "slices": [],\n'
+    ) in (tmp_path / FILE).read_text(encoding="utf-8")
 
 
 def without(key: str) -> Callable[[dict[str, Any]], str]:
