@@ -1,112 +1,178 @@
-"""`seqline compare` for people: tables of what differs between two runs."""
+"""`seqline compare` for people: tables of what differs between runs."""
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from pipeline.cli.terminal import plain_table
+from pipeline.cli.terminal import plain_table, print_hanging
+from pipeline.report import comparison as texts
 from pipeline.report import text, units
+from pipeline.report.compare import spread
 
-# Classes whose F1 differs most.
-NUM_CLASSES = 10
-
-# (name, of A, of B, difference, style)
-Row = tuple[str, str, str, str, str]
+# Columns between two columns of a table.
+GAP = 2
+# The fewest columns of a setting's value, where many runs are compared.
+MIN_VALUE_CHARS = 8
 
 
 def print_comparison(out: Console, comparison: dict[str, Any]) -> None:
     """Prints what `pipeline.report.compare` returns."""
-    for name, run in zip("AB", comparison["runs"], strict=True):
-        started = str(run["started"])[:16].replace("T", " ")
-        parts = [name, run["run"], started, run["verdict"], run["model"]]
-        out.print(Text("  ".join(text.clean(part) for part in parts if part)))
-
+    names = texts.names_of(len(comparison["runs"]))
+    for name, run in zip(names, comparison["runs"], strict=True):
+        out.print(Text("  ".join(texts.head(name, run))))
     if not comparison["comparable"]:
-        warning = "Measured on different data: the figures of the models cannot be compared."
-        out.print(Text(warning, "yellow"))
+        out.print(Text(texts.WARNING, "yellow"))
 
-    figures = [_row(figure["name"], figure) for figure in comparison["figures"]]
-    _print_table(out, "figure", figures)
-    classes = [row for row in comparison["classes"] if row["difference"]][:NUM_CLASSES]
-    _print_table(out, "F1 of", [_row(text.shorten(row["label"], 40), row) for row in classes])
+    print_figures = _print_two if len(names) == 2 else _print_many
+    print_figures(out, "figure", names, comparison["figures"])
+    if gains := texts.gains(comparison):
+        out.print()
+        for sentence in gains:
+            print_hanging(out, Text(""), Text(sentence), 2)
+
+    classes = [row for row in comparison["classes"] if spread(row)][: texts.NUM_CLASSES]
+    labelled = [{**row, "label": text.shorten(row["label"], 40)} for row in classes]
+    print_figures(out, "F1 of", names, labelled)
 
     for title in ("parameters", "digests"):
-        rows: list[Row] = []
-        for row in comparison[title]:
-            one, other = (_value(value) for value in row["values"])
-            rows.append((text.clean(row["name"]), one, other, "", ""))
-        _print_table(out, title.removesuffix("s"), rows)
-        if not rows:
-            out.print(Text(f"\nNo difference in {title}.", "dim"))
-
-    _print_curves(out, comparison["history"])
+        _print_settings(out, title, names, comparison[title])
+    _print_curves(out, names, comparison["history"])
 
 
-def _row(name: str, figure: dict[str, Any]) -> Row:
-    """A figure's two values and their difference, each with its unit."""
-    unit = units.FIGURES.get(figure["name"])
-    one, other = (_with_unit(value, unit) for value in figure["values"])
-    difference = figure["difference"]
-    shown = "" if difference is None else _difference_with_unit(difference, unit)
-    style = "" if figure["better"] is None else "green" if figure["better"] else "red"
-    return name, one, other, shown, style
+def _print_two(
+    out: Console, title: str, names: Sequence[str], figures: list[dict[str, Any]]
+) -> None:
+    """The figures of two runs with their difference."""
+    if not figures:
+        return
+
+    last = f"{names[1]} - {names[0]}"
+    is_known = any(figure["difference"] is not None for figure in figures)
+    columns = [title, *names, *([last] if is_known else [])]
+    table = plain_table(*columns, right=tuple(columns[1:]))
+    for figure in figures:
+        unit = units.FIGURES.get(figure["name"])
+        cells = [Text(texts.with_unit(value, unit)) for value in figure["values"]]
+        change = figure["difference"]
+        style = "" if figure["better"] is None else "green" if figure["better"] else "red"
+        shown = "" if change is None else texts.difference(change, unit)
+        label = Text(figure.get("label") or figure["name"])
+        table.add_row(label, *cells, *([Text(shown, style)] if is_known else []))
+
+    out.print()
+    out.print(table)
 
 
-def _with_unit(value: float | None, unit: str | None) -> str:
-    """A value with its unit, and one decimal more than elsewhere: two runs may differ by little."""
-    if unit == units.SHARE:
-        return units.share(value, 2)
-    if unit == units.POINTS:
-        return units.points(value, 2).removeprefix("+")
-    return units.nats(value, 4) if unit == units.NATS else units.shown(value, unit)
+def _print_many(
+    out: Console, title: str, names: Sequence[str], figures: list[dict[str, Any]]
+) -> None:
+    """The figures of several runs. The best has a star, and below it stands the interval."""
+    rows: list[list[Text]] = []
+    for figure in figures:
+        unit = units.FIGURES.get(figure["name"])
+        cells = [Text(figure.get("label") or figure["name"])]
+        for place, value in enumerate(figure["values"]):
+            is_best = place in figure["best"]
+            shown = ("*" if is_best else "") + texts.bare(value, unit)
+            cells.append(Text(shown, "bold green" if is_best else ""))
+        rows.append(cells)
+
+        if "intervals" in figure:
+            ends = [texts.interval(pair, unit) for pair in figure["intervals"]]
+            rows.append([Text("  95%", "dim"), *(Text(shown, "dim") for shown in ends)])
+
+    _print_columns(out, title, names, rows)
+    notes = ["* the best"] if any(figure["best"] for figure in figures) else []
+    notes += [told] if (told := texts.units_of(figures)) else []
+    if notes:
+        print_hanging(out, Text(""), Text("; ".join(notes), "dim"), 2)
 
 
-def _difference_with_unit(difference: float, unit: str | None) -> str:
-    if unit in (units.SHARE, units.POINTS):
-        return units.points(difference, 2)
-    if unit == units.NATS:
-        return f"{units.signed(difference, 4)} nats"
-    shown = units.shown(abs(difference), unit)
-    return shown if not difference else f"{'+' if difference > 0 else '-'}{shown}"
+def _print_settings(
+    out: Console, title: str, names: Sequence[str], settings: list[dict[str, Any]]
+) -> None:
+    if not settings:
+        out.print(Text(f"\nNo difference in {title}.", "dim"))
+        return
+
+    chars = 60
+    if len(names) > 2:
+        longest = max(len(text.clean(row["name"])) for row in settings)
+        chars = (out.width - longest) // len(names) - GAP
+        chars = texts.NUM_DIGEST_CHARS if title == "digests" else max(MIN_VALUE_CHARS, chars)
+
+    rows = []
+    for row in settings:
+        values = [Text(texts.value(value, chars)) for value in row["values"]]
+        rows.append([Text(text.clean(row["name"])), *values])
+    _print_columns(out, title.removesuffix("s"), names, rows, is_right=False)
 
 
-def _value(value: Any) -> str:
-    return "-" if value is None else text.shorten(value, 60)
-
-
-def _print_table(out: Console, title: str, rows: list[Row]) -> None:
+def _print_columns(
+    out: Console,
+    title: str,
+    names: Sequence[str],
+    rows: Sequence[Sequence[Text]],
+    is_right: bool = True,
+) -> None:
+    """Prints a table; columns that do not fit into the terminal follow in a table of their own."""
     if not rows:
         return
 
-    if any(difference for _, _, _, difference, _ in rows):
-        table = plain_table(title, "A", "B", "B - A", right=("A", "B", "B - A"))
-        for name, one, other, difference, style in rows:
-            table.add_row(Text(name), Text(one), Text(other), Text(difference, style))
-    else:
-        table = plain_table(title, "A", "B")
-        for name, one, other, *_ in rows:
-            table.add_row(Text(name), Text(one), Text(other))
+    first = max(len(title), *(len(row[0]) for row in rows))
+    widths = [
+        max(len(name), *(len(row[column]) for row in rows))
+        for column, name in enumerate(names, start=1)
+    ]
+    start = 0
+    while start < len(names):
+        end, used = start + 1, first + GAP + widths[start]
+        while end < len(names) and used + GAP + widths[end] <= out.width:
+            used += GAP + widths[end]
+            end += 1
+        if len(names) == 2:  # what is too wide is folded
+            end = 2
 
-    out.print()
-    out.print(table)
+        shown = names[start:end]
+        table = plain_table(title, *shown, right=tuple(shown) if is_right else ())
+        for row in rows:
+            table.add_row(row[0], *row[1 + start : 1 + end])
+        out.print()
+        out.print(table)
+        start = end
 
 
-def _print_curves(out: Console, history: dict[str, list[list[float]]]) -> None:
-    num_epochs = max(len(values) for both in history.values() for values in both)
+def _print_curves(
+    out: Console, names: Sequence[str], history: dict[str, list[list[float]]]
+) -> None:
+    num_epochs = max(len(values) for of_runs in history.values() for values in of_runs)
     if not num_epochs:
         return
 
-    names = ["epoch", *(f"{name} {run}" for name in history for run in "AB")]
-    table = plain_table(*names, right=tuple(names))
+    if len(names) == 2:
+        columns = [f"{figure} {name}" for figure in history for name in names]
+        rows = _epochs(num_epochs, list(history.items()))
+        _print_columns(out, "epoch", columns, rows)
+        return
+    for figure, of_runs in history.items():
+        _print_columns(out, figure, names, _epochs(num_epochs, [(figure, of_runs)], texts.bare))
 
+
+def _epochs(
+    num_epochs: int,
+    history: Iterable[tuple[str, list[list[float]]]],
+    shown: Callable[[float | None, str | None], str] = texts.with_unit,
+) -> list[list[Text]]:
+    """A row for each epoch, with the value of each figure of each run."""
+    rows = []
     for epoch in range(num_epochs):
-        cells = [str(epoch + 1)]
-        for name, both in history.items():
-            for values in both:
+        cells = [Text(str(epoch + 1))]
+        for figure, of_runs in history:
+            unit = units.FIGURES.get(figure)
+            for values in of_runs:
                 value = values[epoch] if epoch < len(values) else None
-                cells.append("" if value is None else _with_unit(value, units.FIGURES.get(name)))
-        table.add_row(*cells)
-
-    out.print()
-    out.print(table)
+                cells.append(Text("" if value is None else shown(value, unit)))
+        rows.append(cells)
+    return rows

@@ -15,19 +15,31 @@ STYLES = {
     verdict.BAD: "red",
     verdict.NEUTRAL: "yellow",
 }
+# Columns that are shown if the runs are sorted by them, with their units.
+MORE = {"macro_f1": units.SHARE, "cross_entropy": units.NATS}
 # The most characters of a model's name.
 MAX_MODEL_CHARS = 16
 
 
-def print_history(out: Console, entries: Sequence[dict[str, Any]]) -> None:
+def print_history(out: Console, entries: Sequence[dict[str, Any]], sort: str | None = None) -> None:
     """Prints what `pipeline.report.history` lists.
 
     A run is named by the end of its name, which every command takes.
+
+    Args:
+        out: where to print.
+        entries: what to print.
+        sort: the column that they are sorted by. It is shown, too.
     """
+    if not entries:
+        print_line(out, Text("No run matches.", "yellow"))
+        return
+
     has_models = any(entry["model"] for entry in entries)
     names = ("when (UTC)", "run", *(["model"] if has_models else []), "verdict")
-    head = (*names, "accuracy", "served", "version", "took")
-    rows = [_cells(entry, has_models) for entry in entries]
+    more = [sort] if sort in MORE else []
+    head = (*names, "accuracy", *more, "served", "version", "took")
+    rows = [_cells(entry, has_models, more) for entry in entries]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     verdict_column = len(names) - 1
@@ -41,7 +53,7 @@ def print_history(out: Console, entries: Sequence[dict[str, Any]]) -> None:
             print_hanging(out, Text("    "), Text(text.shorten(entry["why"], 300), "dim"), 4)
 
 
-def _cells(entry: dict[str, Any], has_models: bool) -> tuple[str, ...]:
+def _cells(entry: dict[str, Any], has_models: bool, more: Sequence[str]) -> tuple[str, ...]:
     model = [text.shorten(entry["model"], MAX_MODEL_CHARS)] if has_models else []
     return (
         text.clean(str(entry["when"] or "")[:16].replace("T", " ")),
@@ -49,6 +61,7 @@ def _cells(entry: dict[str, Any], has_models: bool) -> tuple[str, ...]:
         *model,
         text.clean(entry["verdict"]),
         "" if entry["accuracy"] is None else units.share(entry["accuracy"]),
+        *("" if entry[name] is None else units.shown(entry[name], MORE[name]) for name in more),
         "" if entry["gain"] is None else units.points(entry["gain"]),
         str(entry["version"] or ""),
         "" if entry["seconds"] is None else units.duration(entry["seconds"]),

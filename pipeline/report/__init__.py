@@ -1,5 +1,7 @@
 """The report of a run: report.html for people, report.md for a pull request, report.json.
 
+At the end of each run the leaderboard of all runs is written, too (index.html of the root).
+
 Everything comes from the run's records and the small files of its artifacts. Nothing is measured
 again, and neither TensorFlow nor Beam is imported. The report of a run that failed half-way says
 what is missing. docs/reports.md describes reports.
@@ -76,15 +78,24 @@ def report_run(store: Store, run: Path, say: Callable[[str], None]) -> Path | No
     Returns:
         The path of report.html; None if it was not written, or the run has no record.
     """
+    from pipeline.report.leaderboard import update_leaderboard
+
     try:
         if not (folder_of(store, run.name) / RUN).is_file():
             return None
-        return write_report(store, run)
+        path = write_report(store, run)
     except UserError as error:
         say(f"The report of {run.name} could not be written: {error}")
+        return None
     except Exception as error:
         say(f"The report of {run.name} could not be written: {type(error).__name__}: {error}")
-    return None
+        return None
+
+    try:
+        update_leaderboard(store)
+    except Exception as error:
+        say(f"The leaderboard could not be written: {type(error).__name__}: {error}")
+    return path
 
 
 def build(records: Records, root: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def render(report: dict[str, Any]) -> str:
 
     Every text in it is escaped, and made visible by `pipeline.report.text.clean`.
     """
-    template = _environment().get_template("report.html.jinja")
+    template = environment().get_template("report.html.jinja")
     missing = _missing(report)
     absent = {name for group in missing for name in group["sections"]}
     if not report["next_steps"]:
@@ -86,7 +86,7 @@ def render(report: dict[str, Any]) -> str:
         sections=SECTIONS,
         shown={name: title for name, title in SECTIONS.items() if name not in absent},
         missing_sections=missing,
-        style=Markup(_read("style.css")),  # ours
+        style=Markup(read_template("style.css")),  # ours
         better=model.better_baseline(report["compared"]),
         axis=_axis(report["compared"]),
         gates=_by_stage(report["gates"]),
@@ -103,16 +103,16 @@ def render(report: dict[str, Any]) -> str:
     return page.encode("utf-8", "replace").decode()
 
 
-def _read(name: str) -> str:
+def read_template(name: str) -> str:
     return (resources.files("pipeline.report") / "templates" / name).read_text(encoding="utf-8")
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import FunctionLoader
 
     environment = Environment(
-        loader=FunctionLoader(_read),
+        loader=FunctionLoader(read_template),
         bytecode_cache=CompiledTemplates(),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,

@@ -6,6 +6,7 @@ import os
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from pydantic_core import to_jsonable_python
@@ -82,6 +83,7 @@ def name_of(records: Records) -> str:
     return str(recorded.get("name") or "") if isinstance(recorded, dict) else ""
 
 
+@cache
 def _defaults(section: str, model: str) -> dict[str, Any]:
     """field -> its default as a JSON value.
 

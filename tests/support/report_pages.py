@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from hypothesis import strategies as st
 
 # Elements of HTML that have no end tag.
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "input"}
 
 # What a page, a terminal or Markdown must show and not do.
 NASTY = [

@@ -21,7 +21,7 @@ from tests.support.reports import write_run, written
 @given(TEXTS)
 @settings(deadline=None)
 def test_html_shows_a_text_as_it_is(value: str) -> None:
-    template = html._environment().from_string('<p title="{{ value }}">{{ value }}</p>')
+    template = html.environment().from_string('<p title="{{ value }}">{{ value }}</p>')
     page = Page(template.render(value=value))
     assert "".join(page.text) == text.clean(value)
     assert page.tags == [("p", {"title": text.clean(value)})]
