@@ -111,6 +111,11 @@ def find_version(client: Any, model: str, key: str) -> Any:
     return max(ready, key=lambda entry: int(entry.version), default=None)
 
 
+def model_id_of(model_version: Any) -> str:
+    """The logged model of a version that `register` made: a search leaves its own field empty."""
+    return str(model_version.source).rpartition("/")[2]
+
+
 def register(
     client: Any, model: str, model_id: str, run_id: str, tags: dict[str, str], about: str
 ) -> Any:

@@ -223,8 +223,9 @@ class MlflowTracker:
         key = records.executions["exporter"].key
         model, alias = self.run.model, models.alias_of(records)
         found = mlflow_models.find_version(self.client, model, key) if alias else None
-        model_id = found.model_id if found else None
-        if model_id is None:
+        if found:
+            model_id = mlflow_models.model_id_of(found)
+        else:
             model_id = mlflow_models.log_model(
                 self.client, self.experiment, self.run_id, saved_model, records
             )

@@ -73,7 +73,7 @@ class Datasets:
         ]
         inputs += self._sources(result.stage.name)
         if inputs and (facets := _checks(result, content)):
-            inputs[0].inputFacets = facets
+            _judged(result, inputs).inputFacets = facets
 
         output = self._artifact(OutputDataset, result)
         output.outputFacets = self._statistics(result)
@@ -205,8 +205,14 @@ def _columns(
     return facets
 
 
+def _judged(result: StageResult, inputs: list[InputDataset]) -> InputDataset:
+    """The input that a stage judges: the model, or else its first one, the Examples."""
+    names = list(result.stage.inputs)
+    return inputs[names.index("saved_model") if "saved_model" in names else 0]
+
+
 def _checks(result: StageResult, content: Any) -> dict[str, InputDatasetFacet]:
-    """What a stage found out about its first input: figures of its rows, anomalies, gates."""
+    """What a stage found out about the input that it judges: figures, anomalies, gates."""
     if result.stage.name == "statistics_gen" and content:
         return {"dataQualityMetrics": _metrics(content)}
 

@@ -17,6 +17,7 @@ from pipeline.trackers.reach import check_server, with_defaults
 from seqline.errors import UserError
 
 WITHOUT_SERVER = ("offline", "disabled", "dryrun")
+SILENT = {"WANDB_SILENT": "true"}
 INIT_SECONDS = 20
 WAY_OUT = "WANDB_MODE=offline writes the run into a folder instead; wandb sync sends it later."
 
@@ -34,7 +35,9 @@ class WandbTracker:
         self.told: set[str] = set()
         if os.environ.get("WANDB_MODE", "").lower() in WITHOUT_SERVER:
             return
-        if not wandb.api.api_key:
+        with with_defaults(SILENT):
+            has_account = wandb.login(prompt=False, verify=False)
+        if not has_account:
             raise UserError(
                 f"--track {WANDB}: no account: run wandb login, or set WANDB_API_KEY. {WAY_OUT}"
             )
@@ -43,7 +46,7 @@ class WandbTracker:
     def start(self, run: TrackedRun) -> None:
         self.run = run
         try:
-            with with_defaults({"WANDB_SILENT": "true"}):
+            with with_defaults(SILENT):
                 self.there = wandb.init(
                     project=os.environ.get("WANDB_PROJECT", run.model),
                     id=run.name,
