@@ -96,11 +96,12 @@ def _read(app: Any, docname: str, source: list[str]) -> None:
 def _with_links(text: str, written_in: Path, read_in: Path) -> str:
     """The text with its relative links as the page in the folder `read_in` needs them."""
     pages = {ROOT / file: DOCS / f"{docname}.md" for docname, file in WHOLE_FILES.items()}
-    pages[ROOT / "README.md"] = DOCS / "index.md"
 
     def moved(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(written_in / match[1]))
         target = pages.get(target, target)
+        if target == ROOT / "README.md" and not text.startswith("#", match.end()):
+            target = DOCS / "index.md"  # which has not the README's headings
         if not target.is_relative_to(DOCS):
             kind = "tree" if target.is_dir() else "blob"
             return f"{REPOSITORY}/{kind}/main/{target.relative_to(ROOT)}"
