@@ -11,7 +11,7 @@ FULL := $(VENV)/.full
 # Without byte code every import of TensorFlow takes half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install install-cloud install-all run test test-slow test-stores test-engines test-cloud soak lint lint-workflows format lock clean
+.PHONY: help install install-cloud install-all run test test-slow test-stores test-engines test-cloud soak docs lint lint-workflows format lock clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:.*## /\t/'
@@ -74,6 +74,9 @@ soak: $(FULL) ## kills, damage, attacks, faults and broken data, over and over (
 	$(BIN)/python -m tests.soak.connections
 	$(BIN)/python -m tests.soak.kills --data $(DATA)
 	$(BIN)/python -m tests.soak.retrain_story --data $(DATA)
+
+docs: $(FULL) ## build the documentation, strictly, into build/docs
+	$(BIN)/python -m sphinx -W --keep-going -n -q docs build/docs
 
 lint: $(FULL) ## lint, format and types, checked only
 	$(BIN)/ruff check .

@@ -4,13 +4,14 @@
 """
 
 from pipeline.config import reference
-from tests.project import layers, untrusted
+from tests.project import command_reference, layers, untrusted
 from tests.support import CHECKOUT
 
 BEGIN = "<!-- begin: written by python -m tests.project.generated -->\n"
 END = "<!-- end -->\n"
 PARTS = {
     "docs/architecture.md": layers.table,
+    "docs/reference/cli.md": command_reference.reference,
     "docs/reference/configuration.md": reference,
     "docs/security.md": untrusted.table,
 }
