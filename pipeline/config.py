@@ -167,8 +167,9 @@ class Config(BaseModel):
 def load(
     path: str,
     settings: Sequence[str] = (),
-    places: Mapping[str, str] | None = None,
+    places: Mapping[str, Any] | None = None,
     environment: Mapping[str, tuple[str, str]] | None = None,
+    set_by: str = "--set",
 ) -> Config:
     """Reads a configuration.
 
@@ -178,9 +179,10 @@ def load(
     Args:
         path: A TOML file, or the name of a configuration that ships.
         settings: `name.field=value`. They replace values of the file and of the environment.
-        places: Name -> path. They replace settings.
+        places: Name -> value, as it is. They replace settings.
         environment: Name -> (variable, value), see `pipeline.environment.settings`. They replace
             values of the file.
+        set_by: What gives the settings and places, for errors.
 
     Raises:
         UserError: The file is missing or not TOML, a name is unknown, or a value is not allowed.
@@ -197,7 +199,7 @@ def load(
         )
 
     content.setdefault("name", default_name(file))
-    return build(content, str(file), settings, places, environment)
+    return build(content, str(file), settings, places, environment, set_by)
 
 
 def build(
@@ -206,13 +208,14 @@ def build(
     settings: Sequence[str] = (),
     places: Mapping[str, Any] | None = None,
     environment: Mapping[str, tuple[str, str]] | None = None,
+    set_by: str = "--set",
 ) -> Config:
     """Makes a configuration of the content of a TOML file.
 
     Args:
         content: The content. It is changed.
         where: The name of the file in errors.
-        settings, places, environment: As in `load`.
+        settings, places, environment, set_by: As in `load`.
 
     Raises:
         UserError: A name is unknown, or a value is not allowed.
@@ -228,15 +231,15 @@ def build(
         name = name.strip()
         if not equals or not name:
             raise UserError(
-                f"--set {shown(setting)} is not name=value, such as trainer.rnn_units=128."
+                f"{set_by} {shown(setting)} is not name=value, such as trainer.rnn_units=128."
             )
-        given[name] = f"--set {shown_as(name)}"
+        given[name] = f"{set_by} {shown_as(name)}"
         value = toml_values.value_of(text, given[name])
-        _set(content, name.split("."), value, f"--set {shown(setting)}")
+        _set(content, name.split("."), value, f"{set_by} {shown(setting)}")
 
     for name, place in (places or {}).items():
-        _set(content, name.split("."), place, f"--set {shown(f'{name}={place}')}")
-        given[name] = f"--set {name}"
+        _set(content, name.split("."), place, f"{set_by} {shown(f'{name}={place}')}")
+        given[name] = f"{set_by} {name}"
 
     for name, problem in toml_values.problems(content):
         raise UserError(f"{given.get(name) or f'{where}: {shown_as(name)}'} {problem}.")

@@ -22,7 +22,8 @@ from seqline.jobs import dataflow
 from seqline.model import pushed
 from seqline.storage.files import is_remote
 from seqline.storage.staging import local_copy, path_of, upload
-from serving.predict import InputError, find_model, standard_error_kept
+from serving.asking import standard_error_kept
+from serving.predict import InputError, find_model
 
 LOG = "log.txt"
 NAME = "infer"

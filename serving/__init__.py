@@ -17,6 +17,7 @@ also need tensorflow-serving-api.
   config.py     the models to serve, by flags or a model config file
   arguments.py  command lines whose errors are one line
   errors.py     refusals
+  asking.py     a SavedModel that is loaded once and asked many times; needs TensorFlow alone
   predict.py    asks a SavedModel without a server; needs TensorFlow alone
 
 The event loop's thread owns all state. Model calls and loads run in other threads and hand their

@@ -19,12 +19,12 @@ from typing import Any
 from serving import config, logs
 from serving.access import Access, AccessError
 from serving.access import read as read_access
+from serving.asking import standard_error_kept
 from serving.config import ConfigError, ModelConfig
 from serving.connections import WAITING_TO_BE_ACCEPTED
 from serving.flags import parse
 from serving.lean_imports import tensorflow_alone
 from serving.mirror import Mirrors
-from serving.predict import standard_error_kept
 from serving.verify import verified
 
 log = logging.getLogger("seqline.serve")

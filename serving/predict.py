@@ -14,21 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from serving import explanation
-from serving.errors import InputError, short
+from serving.asking import DEFAULT, LoadedModel, batches, standard_error_kept
+from serving.errors import InputError
 from serving.mirror import fetch
 from serving.remote import is_remote
 from serving.rows import read_row
-from serving.verify import DifferentError, verified
 from serving.version_numbers import version_number
 
-BATCH_SIZE = 256
 # Where models are published by default, each in a folder of its name.
 SERVING_DIR = "serving_dir"
 NO_CLASS = "has no class: the model's probabilities for it are not finite numbers"
-DEFAULT = "serving_default"
 # A run exports a model as artifacts/exporter/<key>/saved_model.
 EXPORTED = Path("artifacts", "exporter", "saved_model")
-LABELS = Path("assets", "labels")
 UNVERIFIED, EXPLAIN, JSON = FLAGS = "--unverified", "--explain", "--json"
 DAMAGED = (
     "Push it again, roll back (seqline rollback), or name another version with --model;"
@@ -172,30 +169,18 @@ def predict(
             read as the content. The batch that it is in, of up to BATCH_SIZE texts, is not
             answered.
     """
-    try:
-        with verified(model_dir, DAMAGED, unverified):
-            signatures, content, labels = _load(model_dir)
-    except DifferentError as error:
-        raise InputError(f"{model_dir}: {error}") from None
-
-    serve = signatures[DEFAULT]
-    explain = _explaining(model_dir, signatures) if explained else None
-
-    import tensorflow as tf
-
-    arguments = serve.structured_input_signature[1]
-    dim = arguments[content].shape[2] if content == "sequence" else 0
+    model = LoadedModel(model_dir, DAMAGED, unverified)
+    content, serve = model.content, model.signature(DEFAULT)
+    explain = _explaining(model) if explained else None
 
     read = (
-        read_row(text, f"Row {number}", content, dim) for number, text in enumerate(texts, start=1)
+        read_row(text, f"Row {number}", content, model.dim)
+        for number, text in enumerate(texts, start=1)
     )
 
     number = 0
-    for rows in _batches(read):
-        request = {
-            name: tf.constant(value, arguments[name].dtype)
-            for name, value in _request(rows, content, dim).items()
-        }
+    for rows in batches(read):
+        request = model.request(rows)
         with standard_error_kept():
             answer = serve(**request)
             reasons = explain(**request) if explain else {}
@@ -213,7 +198,9 @@ def predict(
                 yield {content: row, "error": f"Row {number} {NO_CLASS}."}
                 continue
 
-            ranked = sorted(zip(labels, probabilities, strict=True), key=lambda pair: -pair[1])
+            ranked = sorted(
+                zip(model.labels, probabilities, strict=True), key=lambda pair: -pair[1]
+            )
             yield {
                 content: row,
                 "label": label,
@@ -222,117 +209,19 @@ def predict(
             }
 
 
-def _explaining(model_dir: Path, signatures: Any) -> Any:
+def _explaining(model: LoadedModel) -> Any:
     """The signature that explains answers.
 
     Raises:
         InputError: The model has none.
     """
-    explain = signatures.get(explanation.SIGNATURE)
+    explain = model.signature(explanation.SIGNATURE)
     if explain is None or explanation.OUTPUTS - explain.structured_outputs.keys():
         raise InputError(
-            f"{model_dir} cannot explain its answers: {explanation.MISSING}. Leave {EXPLAIN} out,"
-            " or name another model with --model."
+            f"{model.folder} cannot explain its answers: {explanation.MISSING}. Leave {EXPLAIN}"
+            " out, or name another model with --model."
         )
     return explain
-
-
-def _load(model_dir: Path) -> tuple[Any, str, list[str]]:
-    """The signatures of a SavedModel, the content that `serving_default` reads, and the labels.
-
-    Raises:
-        InputError: The model cannot be loaded, or is of another kind.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    problem = ""
-    with standard_error_kept():
-        import tensorflow as tf
-
-        try:
-            signatures = tf.saved_model.load(str(model_dir)).signatures
-            serve = signatures[DEFAULT]
-        except Exception as error:  # Damaged files make TensorFlow raise all kinds of errors.
-            problem = short(getattr(error, "message", None) or str(error)) or type(error).__name__
-    if problem:
-        raise InputError(f"{model_dir} cannot be loaded ({problem}). Name another with --model.")
-
-    contents = ("text", "tokens", "sequence")
-    content = next((name for name in contents if name in serve.structured_input_signature[1]), "")
-    if not content or not {"label", "probabilities"} <= set(serve.structured_outputs):
-        raise InputError(
-            f"{model_dir} is not a model of seqline: its signature serving_default does not"
-            " classify texts, tokens or sequences."
-        )
-
-    try:
-        lines = (model_dir / LABELS).read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{model_dir / LABELS} cannot be read: {error}.") from None
-
-    num_classes = serve.structured_outputs["probabilities"].shape[-1]
-    if num_classes not in (None, len(lines)):
-        raise InputError(
-            f"{model_dir / LABELS} has {len(lines)} labels; the model has {num_classes} classes."
-        )
-    return signatures, content, lines
-
-
-def _request(rows: list[Any], content: str, dim: int) -> dict[str, list[Any]]:
-    """The arguments of `serving_default`, with rows padded to the longest one."""
-    if content == "text":
-        return {content: [_encode(text) for text in rows]}
-
-    time = max(len(row) for row in rows)
-    if content == "tokens":
-        return {
-            content: [[_encode(token) for token in row] + [b""] * (time - len(row)) for row in rows]
-        }
-
-    return {
-        content: [row + [[0.0] * dim] * (time - len(row)) for row in rows],
-        "length": [len(row) for row in rows],
-    }
-
-
-def _encode(text: str) -> bytes:
-    # Undecodable bytes on standard input arrive as lone surrogates; the graph reads the bytes
-    # themselves.
-    return text.encode("utf-8", "surrogateescape")
-
-
-def _batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-@contextlib.contextmanager
-def standard_error_kept() -> Iterator[None]:
-    """Holds back what is written to descriptor 2, and shows it only after an error, not a stop.
-
-    TensorFlow's C++ code writes there before any log level counts. The lines may explain an error.
-    """
-    sys.stderr.flush()
-    before = os.dup(2)
-    with tempfile.TemporaryFile() as lines:
-        os.dup2(lines.fileno(), 2)
-
-        try:
-            yield
-        except Exception:
-            sys.stderr.flush()
-            lines.seek(0)
-            os.write(before, lines.read())
-            raise
-        finally:
-            sys.stderr.flush()
-            os.dup2(before, 2)
-            os.close(before)
 
 
 def without_class(errors: Sequence[str]) -> str:

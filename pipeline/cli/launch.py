@@ -17,7 +17,7 @@ from rich.console import Console
 from pipeline.cli import advice, console, display
 from pipeline.cli.terminal import print_line
 from pipeline.runner.execute import execute as execute_pipeline
-from pipeline.runner.plan import Pipeline
+from pipeline.runner.plan import Pipeline, Stage
 from pipeline.runner.run import Options, StageResult
 from pipeline.store.folder import Store
 from pipeline.store.layout import LOG
@@ -55,7 +55,7 @@ def execute(
         pipe: the stages.
         store: where their artifacts are kept.
         folder: the run's, see `Store.start_run`.
-        options: how to run; its callbacks are set here.
+        options: how to run; its callbacks are called after those that print.
         out: where to print.
         verbose: whether to print the stages' messages, too.
         watch: wraps the callback that is called with each stage that has ended.
@@ -76,12 +76,18 @@ def execute(
 
     progress = listen(out, verbose, names, line_seconds)
     ended: list[StageResult] = []
+    tell_of_start, tell_of_end = options.on_start, options.on_done
+
+    def on_start(stage: Stage) -> None:
+        progress.start(stage)
+        tell_of_start(stage)
 
     def on_done(done: StageResult) -> None:
         ended.append(done)
         progress.done(done)
+        tell_of_end(done)
 
-    options.on_start, options.on_done = progress.start, watch(on_done)
+    options.on_start, options.on_done = on_start, watch(on_done)
     try:
         with _warnings_go_to(folder / LOG):
             return execute_pipeline(pipe, store, folder, options)

@@ -5,19 +5,13 @@ the record's options. Imports nothing heavy.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pipeline.cli import beam_flags as beam
-from pipeline.cli import chosen, usage
+from pipeline.cli import usage
 from pipeline.cli.chosen import Common
-
-if TYPE_CHECKING:
-    from pipeline import config as configuration
-    from pipeline.runner.plan import Pipeline
-    from pipeline.store.folder import Store
-
 
 ROOT_HELP = (
     "where artifacts, records and logs are kept: a folder, or gs://, s3:// or az://bucket/path"
@@ -83,6 +77,15 @@ Verbose = Annotated[
         "-v",
         envvar="SEQLINE_VERBOSE",
         help="also print the stages' messages while they run",
+    ),
+]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        envvar="SEQLINE_TRACK",
+        help="also tell this tool of the run: mlflow, openlineage or wandb; can be repeated",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
@@ -176,24 +179,6 @@ class BeamOptions:
     region: Region = None
     temp_location: TempLocation = None
     sdk_container_image: Image = None
-
-
-def load(
-    common: Common, command: str = "run"
-) -> tuple["configuration.Config", "Pipeline", "Store"]:
-    """The configuration, its pipeline and its store."""
-    loaded = chosen.read(common, command)
-    from pipeline import sizes
-    from pipeline.definition import define
-    from pipeline.runner.plan import Pipeline
-    from pipeline.store import open_store
-    from seqline.host import packages
-
-    packages.need_storage(loaded.model_dump())
-    sizes.check(loaded)
-    pipe = Pipeline()
-    define(pipe, loaded)
-    return loaded, pipe, open_store(loaded.root)
 
 
 def beam_flags(context: typer.Context, options: BeamOptions | None = None) -> list[str]:

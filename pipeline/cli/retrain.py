@@ -3,6 +3,7 @@
 The exit code tells the verdict, too.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pipeline.cli import chosen, options, usage
-from pipeline.cli.options import BeamOptions, Jobs, RetrainOptions, Verbose
+from pipeline.cli.options import BeamOptions, Jobs, RetrainOptions, Track, Verbose
 from pipeline.cli.terminal import print_hanging
 from pipeline.retrain import BUSY, EXIT_CODES, FAILED, NOTHING_NEW, PUSHED, REFUSED, REJECTED
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pipeline.retrain.decide import Situation
     from pipeline.retrain.state import State
     from pipeline.store.folder import Store
+    from pipeline.trackers import Tracker
 
 MARKS = {True: "passed", False: "REFUSED", None: "-"}
 STYLES = {True: "green", False: "bold red", None: "dim"}
@@ -44,6 +46,7 @@ def retrain(
     ] = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
+    track: Track = None,
 ) -> None:
     """Train on everything not yet trained on, and push it if every gate lets it pass.
 
@@ -53,7 +56,7 @@ def retrain(
     interrupted (run again), 2 bad configuration, 1 a bug.
     """
     from components.trainer.distributed import cluster
-    from pipeline import identity, sizes
+    from pipeline import identity, sizes, trackers
     from pipeline.retrain import decide, lock, state, thresholds
     from pipeline.store import open_store
     from seqline.errors import UserError
@@ -64,6 +67,7 @@ def retrain(
     loaded = chosen.read(common, "retrain", takes_data=False)
     packages.need_storage(loaded.model_dump())
     thresholds.check(loaded)
+    trackers.chosen(track or [])
     sizes.check(loaded)
 
     if cluster.read():
@@ -97,7 +101,8 @@ def retrain(
             situation, remembered = inspect()
             print_situation(out, situation)
             attempt = RetrainAttempt(situation, store, remembered, bootstrap)
-            code = _run(out, attempt, jobs, verbose, beam_args)
+            opened = trackers.open_trackers(track or [])
+            code = _run(out, attempt, jobs, verbose, beam_args, opened)
     except lock.BusyError as error:
         say(out, f"{BUSY} ({EXIT_CODES[BUSY]}): {error}")
         raise typer.Exit(EXIT_CODES[BUSY]) from None
@@ -105,12 +110,19 @@ def retrain(
 
 
 def _run(
-    out: Console, attempt: "RetrainAttempt", jobs: int, verbose: bool, beam_args: list[str]
+    out: Console,
+    attempt: "RetrainAttempt",
+    jobs: int,
+    verbose: bool,
+    beam_args: list[str],
+    opened: list["Tracker"],
 ) -> int:
     """Runs the stages, prints gates and verdict, and returns the exit code. Raises bugs."""
     from pipeline.cli import console, launch
     from pipeline.dataflow import preflight
     from pipeline.retrain.attempt import options as options_of
+    from pipeline.trackers import TrackedRun
+    from pipeline.trackers.following import following
     from seqline.errors import UnfinishedError, UserError
     from seqline.jobs import dataflow
 
@@ -123,18 +135,26 @@ def _run(
 
     run = store.start_run()
     attempt.begin(run)
+    how = options_of(attempt, jobs, beam_args)
+    tracked = TrackedRun(
+        run,
+        attempt.pipe,
+        store,
+        attempt.config.model_dump(mode="json"),
+        ["seqline", *sys.argv[1:]],
+    )
     advice: Sequence[tuple[str, str]] = ()
-    try:
-        how = options_of(attempt, jobs, beam_args)
-        results = launch.execute(attempt.pipe, store, run, how, out, verbose, attempt.watch)
-        console.print_warnings(out, results)
-    except (UserError, UnfinishedError) as error:
-        if not attempt.record:
-            raise
-        advice = getattr(error, "advice", ())
-    finally:
-        if attempt.record:
-            _print_outcome(out, attempt.record, advice, store, run)
+    with following(opened, tracked, how, lambda line: say(out, f"tracked        {line}")):
+        try:
+            results = launch.execute(attempt.pipe, store, run, how, out, verbose, attempt.watch)
+            console.print_warnings(out, results)
+        except (UserError, UnfinishedError) as error:
+            if not attempt.record:
+                raise
+            advice = getattr(error, "advice", ())
+        finally:
+            if attempt.record:
+                _print_outcome(out, attempt.record, advice, store, run)
     return int(attempt.record["exit_code"])
 
 

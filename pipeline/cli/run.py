@@ -4,15 +4,18 @@ import json
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli import options, usage
-from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Verbose
+from pipeline.cli import chosen, options, usage
+from pipeline.cli.options import BeamOptions, Jobs, RunOptions, Track, Verbose
 
 if TYPE_CHECKING:
+    from pipeline.api.prepare import Prepared
     from pipeline.runner.plan import Pipeline
+    from pipeline.runner.run import StageResult
     from pipeline.store.folder import Store
 
 # Training steps in the profile of `run --profile`.
@@ -44,6 +47,7 @@ def run(
     verify: Verify = False,
     jobs: Jobs = 1,
     verbose: Verbose = False,
+    track: Track = None,
     profile: Annotated[
         bool,
         typer.Option(
@@ -65,39 +69,38 @@ def run(
     from rich.console import Console
 
     from components.trainer.distributed import cluster, job
-    from pipeline import report
+    from pipeline import trackers
+    from pipeline.api.prepare import Show, carry_out, prepare
     from pipeline.cli import console, launch
     from pipeline.cli.terminal import print_line
-    from pipeline.report.reproduce import about
     from pipeline.runner.participant import take_part, wait_for_end
     from pipeline.runner.run import Options
 
     started = time.monotonic()
     beam_args = options.beam_flags(context, beam)
+    trackers.chosen(track or [])
     job.set_tf_config()
 
     settings = list(common.settings or [])
     if profile:
         settings.append(f"trainer.profile_steps={PROFILE_STEPS}")
-    loaded, pipe, store = options.load(replace(common, settings=settings))
+    loaded = chosen.read(replace(common, settings=settings))
+    ready = prepare(loaded, first, last, force)
 
-    selected = _select(pipe, first, last)
-    forced = selected if force else []
-    # A stage after the last selected one is not part of this run; one before the first must be
-    # finished.
-    last_place = [stage.name for stage in pipe.stages].index(selected[-1])
-    pipe.stages = pipe.stages[: last_place + 1]
-
-    _check_dataflow(pipe, loaded.root, beam_args, dry_run)
+    _check_dataflow(ready.pipe, loaded.root, beam_args, dry_run)
     if dry_run:
-        _print_jobs(pipe, store, selected, forced, beam_args)
+        _print_jobs(ready, beam_args)
         return
 
     out = Console()
     if cluster.is_evaluator():
         launch.listen(out, verbose)
         wait_for_end(
-            pipe, store, selected, forced, lambda line: print_line(out, f"evaluator: {line}")
+            ready.pipe,
+            ready.store,
+            ready.selected,
+            ready.forced,
+            lambda line: print_line(out, f"evaluator: {line}"),
         )
         return
 
@@ -105,27 +108,38 @@ def run(
     if team and not team.is_chief:
         launch.listen(out, verbose)
         name = team.name(team.number)
-        take_part(pipe, store, selected, forced, lambda line: print_line(out, f"{name}: {line}"))
+        take_part(
+            ready.pipe,
+            ready.store,
+            ready.selected,
+            ready.forced,
+            lambda line: print_line(out, f"{name}: {line}"),
+        )
         return
 
     how = Options(
         jobs=jobs,
         fresh=team is not None,
         beam_args=beam_args,
-        force=forced,
+        force=ready.forced,
         verify=verify,
-        selected=selected,
-        about=lambda done, error: about(loaded, pipe, ["seqline", *sys.argv[1:]]),
+        selected=ready.selected,
     )
 
-    folder = store.start_run()
-    try:
+    def execute(
+        pipe: "Pipeline", store: "Store", folder: Path, how: Options
+    ) -> "list[StageResult]":
         done = launch.execute(pipe, store, folder, how, out, verbose)
         console.print_summary(out, done, started, loaded.pusher.serving_dir)
-    finally:
-        page = report.report_run(store, folder, lambda line: print(line, file=sys.stderr))
-        if page:
-            print_line(out, f"report         {page}")
+        return done
+
+    show = Show(
+        execute,
+        on_report=lambda page: print_line(out, f"report         {page}"),
+        on_tracked=lambda line: print_line(out, f"tracked        {line}"),
+        warn=lambda line: print(line, file=sys.stderr),
+    )
+    carry_out(ready, how, show, track or [], ["seqline", *sys.argv[1:]])
 
 
 def _check_dataflow(pipe: "Pipeline", root: str, beam_args: list[str], dry_run: bool) -> None:
@@ -153,56 +167,29 @@ def plan(
     from rich.console import Console
 
     from components import example_gen
+    from pipeline.api.prepare import prepare
     from pipeline.cli import console
     from pipeline.runner import plan as planning
 
-    loaded, pipe, store = options.load(common, "plan")
+    loaded = chosen.read(common, "plan")
+    ready = prepare(loaded, first, last, force)
     example_gen.check(loaded.example_gen)
-    selected = _select(pipe, first, last)
-    planned = planning.plan(pipe, store, selected if force else (), verify)
-    planned = [stage for stage in planned if stage.stage.name in selected]
-    console.print_plan(Console(), planned, planning.from_data(planned, store))
+    planned = planning.plan(ready.pipe, ready.store, ready.forced, verify)
+    planned = [stage for stage in planned if stage.stage.name in ready.selected]
+    console.print_plan(Console(), planned, planning.from_data(planned, ready.store))
 
 
-def _select(pipe: "Pipeline", first: str | None, last: str | None) -> list[str]:
-    """The names of the stages from the first to the last, which may be None."""
-    from seqline.errors import UserError
-    from seqline.suggest import suggestion
-
-    names = [stage.name for stage in pipe.stages]
-    for flag, name in (("--from", first), ("--to", last)):
-        if name is not None and name not in names:
-            raise UserError(
-                f"{flag} {name!r} is not a stage; the stages are"
-                f" {', '.join(names)}.{suggestion(name, names)}"
-            )
-
-    start = names.index(first) if first else 0
-    end = names.index(last) + 1 if last else None
-    selected = names[start:end]
-    if not selected:
-        raise UserError(
-            f"--from {first} --to {last} selects no stage; their order is {', '.join(names)}."
-        )
-    return selected
-
-
-def _print_jobs(
-    pipe: "Pipeline",
-    store: "Store",
-    selected: list[str],
-    forced: list[str],
-    beam_args: list[str],
-) -> None:
+def _print_jobs(ready: "Prepared", beam_args: list[str]) -> None:
     """Prints the Dataflow jobs that a run would start."""
     from pipeline.dataflow import preflight
     from pipeline.runner import plan as planning
 
     keys: dict[str, Any] = {}
-    for stage in planning.plan(pipe, store, forced):
-        if stage.runs and stage.stage.name in selected:
+    for stage in planning.plan(ready.pipe, ready.store, ready.forced):
+        if stage.runs and stage.stage.name in ready.selected:
             keys[stage.stage.name] = stage.key
-    print(json.dumps(preflight.jobs(pipe, keys, str(store.root), beam_args), indent=2))
+    root = str(ready.store.root)
+    print(json.dumps(preflight.jobs(ready.pipe, keys, root, beam_args), indent=2))
 
 
 app, plan_app = usage.single(run, cls=usage.BeamCommand), usage.single(plan)

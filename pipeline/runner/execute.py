@@ -46,13 +46,16 @@ def execute(pipeline: Pipeline, store: Store, folder: Path, options: Options) ->
     run = Run(pipeline, store, folder, options)
     run.check()
     need_tensorflow = any("tensorflow" in stage.component.libraries for stage in run.selected)
+    need_main = any(stage.component.run.__module__ == "__main__" for stage in run.selected)
 
     with store.running(folder.name):
         run.save()
         try:
             with (
                 stopping("between two stages") as stop,
-                workers(folder / LOG, options.jobs, stop, options.fresh, need_tensorflow) as pool,
+                workers(
+                    folder / LOG, options.jobs, stop, options.fresh, need_tensorflow, need_main
+                ) as pool,
             ):
                 run.use(known_keys(pipeline, store, {}))
                 scheduler = Scheduler(run, pool, stop)

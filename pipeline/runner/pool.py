@@ -5,10 +5,12 @@ import logging.handlers
 import multiprocessing
 import os
 import signal
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -35,16 +37,26 @@ class Workers:
         stop: Says which signal arrived, and sends it on to the processes.
         fresh: Each call gets a process of its own. Workers that train together have to begin with
             an untouched TensorFlow, on GPUs that no other process holds.
+        need_main: Calls are of functions of the program that runs, `__main__`. Otherwise the
+            processes do not import it again: it may be a notebook, standard input, or a script
+            that does its work at once, without `if __name__ == "__main__"`.
         need_tensorflow: Calls need it. One process of several jobs may still not, so that only a
             process that makes all stages imports it at once (`plain_tensorflow.start_template`).
     """
 
     def __init__(
-        self, log_file: Path, jobs: int, stop: Stop, fresh: bool, need_tensorflow: bool
+        self,
+        log_file: Path,
+        jobs: int,
+        stop: Stop,
+        fresh: bool,
+        need_tensorflow: bool,
+        need_main: bool,
     ) -> None:
         # Each of them takes system resources when the pool is made. No pipeline has more stages.
         self.jobs = min(jobs, MOST_JOBS)
         self.fresh = fresh
+        self.need_main = need_main
         self.stop = stop
         stop.end_workers = self.end
 
@@ -80,7 +92,8 @@ class Workers:
                 )
 
             pool = self.pools[-1]
-            future = pool.submit(*call)
+            with nullcontext() if self.need_main else _main_hidden():
+                future = pool.submit(*call)
             self.processes |= pool._processes or {}
 
             if self.fresh:
@@ -169,9 +182,37 @@ def _interrupt_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+# One thread at a time hides the main module, or the second one would restore a hidden one.
+_hiding = threading.Lock()
+
+
+@contextmanager
+def _main_hidden() -> Iterator[None]:
+    """Processes that start within the block do not import the program that runs.
+
+    A spawned process imports `__main__` by the name or the file that the module itself gives.
+    """
+    with _hiding:
+        main = vars(sys.modules["__main__"])
+        hidden: dict[str, Any] = {
+            name: main.pop(name) for name in ("__file__", "__spec__") if name in main
+        }
+        main["__spec__"] = None
+        try:
+            yield
+        finally:
+            del main["__spec__"]
+            main.update(hidden)
+
+
 @contextmanager
 def workers(
-    log_file: Path, jobs: int, stop: Stop, fresh: bool = False, need_tensorflow: bool = False
+    log_file: Path,
+    jobs: int,
+    stop: Stop,
+    fresh: bool = False,
+    need_tensorflow: bool = False,
+    need_main: bool = False,
 ) -> Iterator[Workers]:
     """Worker processes until the end of the block, see `Workers`.
 
@@ -183,7 +224,7 @@ def workers(
     """
     # Here, where what is wrong with it can still be said.
     os.close(open_regular(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644))
-    pool = Workers(log_file, jobs, stop, fresh, need_tensorflow)
+    pool = Workers(log_file, jobs, stop, fresh, need_tensorflow, need_main)
     pool.listener.start()
     try:
         yield pool

@@ -25,9 +25,14 @@ class Stop:
         by: The name of that signal, empty as long as none has arrived.
         where: How far the command is when no worker is at work, for the line.
         end_workers: Sends a signal to the worker processes. Returns False if none is at work.
+
+    Args:
+        owns_process: Whether a second signal may end this process, as it does a command. It must
+            not end a notebook's.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owns_process: bool = True) -> None:
+        self.owns_process = owns_process
         self.by = ""
         self.where = ""
         self.end_workers: Callable[[int], bool] = lambda number: False
@@ -42,11 +47,13 @@ class Stop:
         ends everything at once.
 
         Raises:
-            StoppedError: No worker was at work.
+            StoppedError: No worker was at work, or it is the second one and the process goes on.
         """
         name = signal.Signals(number).name
         if self.by:
             self.end_workers(signal.SIGKILL)
+            if not self.owns_process:
+                raise StoppedError("", name)
             exit_at_once(
                 f"stopped at once by a second {name}; the same command goes on from the last"
                 " checkpoint"
@@ -86,7 +93,7 @@ _errors = 2
 
 
 @contextmanager
-def stopping(where: str = "") -> Iterator[Stop]:
+def stopping(where: str = "", owns_process: bool = True) -> Iterator[Stop]:
     """Handles SIGTERM and SIGINT within the block.
 
     A block within another one handles them together with it: the second signal is the second one
@@ -95,6 +102,7 @@ def stopping(where: str = "") -> Iterator[Stop]:
 
     Args:
         where: How far the command is while no worker is at work: "between two stages".
+        owns_process: See `Stop`. A block within another one leaves this to the outer one.
     """
     global _active, _errors
     if threading.current_thread() is not threading.main_thread():
@@ -110,7 +118,7 @@ def stopping(where: str = "") -> Iterator[Stop]:
             stop.where, stop.end_workers = where_before, end_before
         return
 
-    stop = _active = Stop()
+    stop = _active = Stop(owns_process)
     stop.where = where
     # A signal that is ignored stays ignored: `nohup`, and a shell's background jobs.
     before = {
@@ -119,7 +127,9 @@ def stopping(where: str = "") -> Iterator[Stop]:
         if signal.getsignal(number) is not signal.SIG_IGN
     }
     _errors = _duplicate(2)
-    hook_before, sys.unraisablehook = sys.unraisablehook, _hook(sys.unraisablehook)
+    hook_before = sys.unraisablehook
+    if owns_process:
+        sys.unraisablehook = _hook(hook_before)
 
     try:
         yield stop

@@ -26,6 +26,8 @@ ROOMS = ("components", "seqline")
 # No key follows the code in these folders: where bytes are, where work is done and what the machine
 # has do not shape an artifact.
 NOT_IN_KEYS = ("seqline.storage", "seqline.jobs", "seqline.host")
+# Nor the code of the public Python API, which stands above the components.
+FACES = ("seqline", "seqline.sklearn")
 # The cache keeps this many contents at most; each change of a file adds one.
 MAX_CONTENTS = 5000
 
@@ -115,7 +117,7 @@ def _imported(node: ast.ImportFrom) -> list[str]:
 
 def _files(names: list[str], checkout: Path) -> Iterator[Path]:
     for name in names:
-        if f"{name}.".startswith(tuple(f"{folder}." for folder in NOT_IN_KEYS)):
+        if name in FACES or f"{name}.".startswith(tuple(f"{folder}." for folder in NOT_IN_KEYS)):
             continue
         file = _module_file(name, checkout)
         if _is_file(file):

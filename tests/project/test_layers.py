@@ -18,11 +18,13 @@ FLOORS = {
     "seqline": set(),
     "serving": set(),
 }
+# The public Python API: names of pipeline.api, which these modules load when they are used.
+FACES = ("seqline", "seqline.sklearn")
 # The house: "one arrow between them: tuner -> trainer". A tuner is made of trainings.
 BETWEEN_COMPONENTS = {("tuner", "trainer")}
 # The parts of seqline, lowest first. A part imports itself and those on lower floors.
 SEQLINE = (
-    {"", "__main__", "errors", "component", "digests", "gates", "intervals", "suggest"},
+    {"", "__main__", "errors", "component", "digests", "sklearn", "gates", "intervals", "suggest"},
     {"host"},
     {"storage"},
     {"data"},
@@ -30,6 +32,12 @@ SEQLINE = (
     {"jobs"},
 )
 NOT_IN_KEYS = ("storage", "jobs", "host")
+
+
+def opens_the_api(import_: Import) -> bool:
+    """Whether a face loads a name of the API: for type checkers, or when it is used."""
+    is_api = f"{import_.imported}.".startswith(("pipeline.api.", "pipeline.config."))
+    return import_.importer in FACES and is_api
 
 
 def part(module: str) -> str:
@@ -42,6 +50,7 @@ def test_arrows_between_the_rooms_point_downwards() -> None:
         str(import_)
         for import_ in imports()
         if room(import_.importer) != room(import_.imported)
+        and not opens_the_api(import_)
         and room(import_.imported) not in FLOORS[room(import_.importer)]
     ]
     assert wrong == []
@@ -67,6 +76,7 @@ def test_a_part_of_seqline_imports_those_below_it() -> None:
         str(import_)
         for import_ in imports()
         if import_.importer in parts
+        and import_.importer not in FACES
         and import_.imported in parts
         and part(import_.importer) != part(import_.imported)
         and (
@@ -83,7 +93,35 @@ def opens_its_body(import_: Import) -> bool:
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    assert circles(import_ for import_ in imports() if not opens_its_body(import_)) == []
+    counted = (
+        import_
+        for import_ in imports()
+        if not opens_its_body(import_) and not opens_the_api(import_)
+    )
+    assert circles(counted) == []
+
+
+def test_no_stage_imports_the_faces() -> None:
+    """A face stands above the stages. Only the version is read from it, by pipeline/."""
+    wrong = [
+        str(import_)
+        for import_ in imports()
+        if import_.imported in FACES and room(import_.importer) in ("components", "seqline")
+    ]
+    assert wrong == []
+
+
+def test_importing_the_face_imports_nothing_else() -> None:
+    script = (
+        "import sys; before = set(sys.modules); import seqline; dir(seqline);"
+        " rooms = ('pipeline', 'components', 'serving', 'seqline');"
+        " others = set(sys.modules) - before - set(sys.stdlib_module_names);"
+        " print(sorted(name for name in others if '.' not in name or name.startswith(rooms)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "['seqline']\n"
 
 
 @pytest.mark.parametrize(
@@ -109,7 +147,7 @@ def test_imports_inside_functions_are_seen() -> None:
     assert "components.trainer" in importers
 
 
-def test_a_key_follows_neither_storage_nor_jobs_nor_host(tmp_path: Path) -> None:
+def test_a_key_follows_neither_storage_nor_jobs_nor_host_nor_the_api(tmp_path: Path) -> None:
     for name in ("pipeline", "components", "seqline"):
         ignored = shutil.ignore_patterns("__pycache__")
         shutil.copytree(CHECKOUT / name, tmp_path / name, ignore=ignored)
@@ -119,6 +157,10 @@ def test_a_key_follows_neither_storage_nor_jobs_nor_host(tmp_path: Path) -> None
     for folder in NOT_IN_KEYS:
         for file in (tmp_path / "seqline" / folder).rglob("*.py"):
             change(file)
+    for file in (tmp_path / "seqline" / "__init__.py", tmp_path / "seqline" / "sklearn.py"):
+        change(file)
+    for file in (tmp_path / "pipeline" / "api").rglob("*.py"):
+        change(file)
     assert code_digests(tmp_path) == before
 
     change(tmp_path / "seqline" / "data" / "examples.py")

@@ -15,6 +15,7 @@ ROOMS = ("pipeline", "components", "serving", "seqline")
 CLIENTS, DATA, STORE = "clients of the server", "whoever writes the data", "whoever writes the root"
 SERVED = "whoever writes serving_dir"
 CLOUD = "Google's services, over TLS"
+TRACKER = "the server that `--track` names"
 
 # Package -> (what it reads, who may have written it).
 READERS = {
@@ -49,11 +50,17 @@ READERS = {
     "google-cloud-storage": ("objects of a bucket", CLOUD),
     "obstore": ("objects of a bucket under s3:// or az://, answers of these services", CLOUD),
     "google-api-core": ("answers of services", CLOUD),
+    "mlflow-skinny": ("answers of the tracking server", TRACKER),
+    "openlineage-python": ("the status of an answer; openlineage.yml", f"{TRACKER}; the user"),
+    "wandb": ("answers of the service", TRACKER),
 }
 # Packages that the code imports and that read nothing of this kind.
 OTHERS = {
+    "mlflow": "is mlflow-skinny with a server, which is not called",
+    "mlflow-tracing": "is a part of mlflow",
     "ml-dtypes": "gives numpy more types of numbers",
     "optuna": "chooses numbers; its study is in memory",
+    "pandas": "holds the rows that a model of MLflow is asked about",
     "packaging": "reads versions of installed packages",
     "pip": "is looked for, not called",
     "prometheus-client": "writes metrics",
@@ -68,13 +75,18 @@ OTHERS = {
 
 @cache
 def versions() -> dict[str, str]:
-    """Package -> its locked versions, by comma."""
+    """Package -> its locked versions, by comma.
+
+    Those of extras that neither a run nor Google Cloud needs are in the lock of everything.
+    """
     found: dict[str, list[str]] = {}
     for lock in ("requirements-gcp.lock", "requirements-runtime.lock"):
         for pin in pins(read(lock)):
             known = found.setdefault(pin.name, [])
             if pin.version not in known:
                 known.append(pin.version)
+    for pin in pins(read("requirements.lock")):
+        found.setdefault(pin.name, [pin.version])
     return {name: ", ".join(known) for name, known in found.items()}
 
 

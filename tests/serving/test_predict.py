@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from serving.asking import BATCH_SIZE
 from serving.predict import (
-    BATCH_SIZE,
     InputError,
     find_model,
     find_models,
