@@ -11,7 +11,7 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Required
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -43,7 +43,7 @@ MAX_CHARS = 160
 class Entry(TypedDict):
     """A run on the leaderboard."""
 
-    when: Required[str | None]
+    when: str | None
     model: str
     run: str
     verdict: str

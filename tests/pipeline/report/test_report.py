@@ -45,6 +45,8 @@ def test_the_figures_are_those_of_the_evaluation(
     assert told["confusion"]["matrix"] == measured["confusion_matrix"]
     assert told["slices"] == measured["slices"]
     assert told["calibration"] == {"ece": measured["ece"], "curve": measured["calibration"]}
+    assert told["curves"] == measured["curves"]
+    assert list(told["curves"]) == list(measured["classes"])
     assert told["examples"] == {name: measured[name] for name in ("hardest", "confidently_wrong")}
     assert [gate for gate in told["gates"] if gate["stage"] == "evaluator"] == [
         {"stage": "evaluator", **gate} for gate in measured["gates"]
