@@ -34,8 +34,8 @@ exclude_patterns = ["**.ipynb_checkpoints"]
 # Most blocks are commands with what they print: no language has them.
 highlight_language = "none"
 nitpicky = True
-# The objects of other projects: their inventories are on the network, and a build needs none.
-nitpick_ignore_regex = [(r"py:.*", r"(?!seqline|pipeline).*")]
+# What is not in the API: other projects, whose inventories are on the network, and inner classes.
+nitpick_ignore_regex = [(r"py:.*", r"(?!seqline\.).*")]
 # A pattern of a toctree may have no page yet.
 suppress_warnings = ["toc.empty_glob"]
 
@@ -73,6 +73,7 @@ html_theme_options = {
 
 def setup(app: Any) -> None:
     app.connect("source-read", _read)
+    app.connect("autodoc-process-docstring", _with_blocks, priority=400)  # before napoleon
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
@@ -108,3 +109,18 @@ def _with_links(text: str, written_in: Path, read_in: Path) -> str:
         return os.path.relpath(target, read_in)
 
     return LINK.sub(moved, text)
+
+
+def _with_blocks(app: Any, kind: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Lets indented paragraphs of a docstring's prose be blocks, as they are in Markdown."""
+    shown: list[str] = []
+    is_prose = True
+    for line in lines:
+        is_indented = line.startswith(" ")
+        if line and not is_indented:
+            is_prose = re.fullmatch(r"[A-Z]\w+:", line) is None  # or a section, such as "Args:"
+        starts = len(shown) > 1 and not shown[-1] and not shown[-2].startswith(" ")
+        if is_indented and is_prose and starts:
+            shown += ["::", ""]
+        shown.append(line)
+    lines[:] = shown
