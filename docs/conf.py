@@ -33,6 +33,7 @@ extensions = [
 exclude_patterns = ["**.ipynb_checkpoints"]
 # Most blocks are commands with what they print: no language has them.
 highlight_language = "none"
+default_role = "code"  # of `names` in docstrings
 nitpicky = True
 # What is not in the API: other projects, whose inventories are on the network, and inner classes.
 nitpick_ignore_regex = [(r"py:.*", r"(?!seqline\.).*")]
