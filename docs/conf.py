@@ -80,9 +80,6 @@ def setup(app: Any) -> None:
 def _read(app: Any, docname: str, source: list[str]) -> None:
     """Gives the page of a root file its text, and links to files outside docs/ their address."""
     page = app.env.doc2path(docname)
-    if page.suffix != ".md":
-        return
-
     text = source[0]
     if docname in WHOLE_FILES:
         file = ROOT / WHOLE_FILES[docname]
@@ -101,6 +98,8 @@ def _with_links(text: str, written_in: Path, read_in: Path) -> str:
 
     def moved(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(written_in / match[1]))
+        if not target.exists():
+            return match[0]  # Sphinx names it, or it is code
         target = pages.get(target, target)
         if target == ROOT / "README.md" and not text.startswith("#", match.end()):
             target = DOCS / "index.md"  # which has not the README's headings
