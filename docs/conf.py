@@ -16,7 +16,7 @@ ROOT = DOCS.parent
 REPOSITORY = "https://github.com/seqline/seqline"
 # Pages that show a file of the root in the place of a line that is a link to it and nothing else.
 WHOLE_FILES = {"changelog": "CHANGELOG.md", "contributing/index": "CONTRIBUTING.md"}
-LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(?=[)#])")
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]{1,200})(?=[)#])")
 
 project = "seqline"
 author = "the authors of seqline"
