@@ -16,7 +16,7 @@ ROOT = DOCS.parent
 REPOSITORY = "https://github.com/seqline/seqline"
 # Pages that show a file of the root in the place of a line that is a link to it and nothing else.
 WHOLE_FILES = {"changelog": "CHANGELOG.md", "contributing/index": "CONTRIBUTING.md"}
-LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]+)(?=[)#])")
+LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)#\s]{1,200})(?=[)#])")
 
 project = "seqline"
 author = "the authors of seqline"
@@ -33,9 +33,10 @@ extensions = [
 exclude_patterns = ["**.ipynb_checkpoints"]
 # Most blocks are commands with what they print: no language has them.
 highlight_language = "none"
+default_role = "code"  # of `names` in docstrings
 nitpicky = True
-# The objects of other projects: their inventories are on the network, and a build needs none.
-nitpick_ignore_regex = [(r"py:.*", r"(?!seqline|pipeline).*")]
+# What is not in the API: other projects, whose inventories are on the network, and inner classes.
+nitpick_ignore_regex = [(r"py:.*", r"(?!seqline\.).*")]
 # A pattern of a toctree may have no page yet.
 suppress_warnings = ["toc.empty_glob"]
 
@@ -73,14 +74,12 @@ html_theme_options = {
 
 def setup(app: Any) -> None:
     app.connect("source-read", _read)
+    app.connect("autodoc-process-docstring", _with_blocks, priority=400)  # before napoleon
 
 
 def _read(app: Any, docname: str, source: list[str]) -> None:
     """Gives the page of a root file its text, and links to files outside docs/ their address."""
     page = app.env.doc2path(docname)
-    if page.suffix != ".md":
-        return
-
     text = source[0]
     if docname in WHOLE_FILES:
         file = ROOT / WHOLE_FILES[docname]
@@ -99,6 +98,8 @@ def _with_links(text: str, written_in: Path, read_in: Path) -> str:
 
     def moved(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(written_in / match[1]))
+        if not target.exists():
+            return match[0]  # Sphinx names it, or it is code
         target = pages.get(target, target)
         if target == ROOT / "README.md" and not text.startswith("#", match.end()):
             target = DOCS / "index.md"  # which has not the README's headings
@@ -108,3 +109,18 @@ def _with_links(text: str, written_in: Path, read_in: Path) -> str:
         return os.path.relpath(target, read_in)
 
     return LINK.sub(moved, text)
+
+
+def _with_blocks(app: Any, kind: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Lets indented paragraphs of a docstring's prose be blocks, as they are in Markdown."""
+    shown: list[str] = []
+    is_prose = True
+    for line in lines:
+        is_indented = line.startswith(" ")
+        if line and not is_indented:
+            is_prose = re.fullmatch(r"[A-Z]\w+:", line) is None  # or a section, such as "Args:"
+        starts = len(shown) > 1 and not shown[-1] and not shown[-2].startswith(" ")
+        if is_indented and is_prose and starts:
+            shown += ["::", ""]
+        shown.append(line)
+    lines[:] = shown
