@@ -174,7 +174,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, class_ids = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise UserError(
-                f"y holds 1 class, {self.classes_.tolist()[0]!r}; a classifier needs rows of two or more."
+                f"y holds 1 class, {self.classes_.tolist()[0]!r}; a classifier needs rows of two or"
+                " more."
             )
 
         names = _names(self.classes_)
