@@ -25,7 +25,8 @@ from tests.support.lineage_server import LineageServer, lineage_server
 from tests.support.mlflow_server import MlflowServer, mlflow_server, values
 from tests.support.wandb_files import read_offline_run
 
-pytestmark = pytest.mark.slow
+# Five runs, of which each loads TensorFlow.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 TEXTS = ["The cat and dog!", "an apple; a pear", "gold \u00e9 iron", "nothing known"]
 # `seqline retrain` has a threshold for each gate.
