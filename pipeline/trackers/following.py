@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,13 +69,18 @@ class Calls:
     to fail each time. At the end it gets one more chance, because it reads everything from the
     records.
 
+    The calls are made in a thread of their own: a signal ends what the main thread does, at any
+    place, and a library that it interrupts may never end its run.
+
     Attributes:
+        thread: Makes the calls, one after the other.
         lost: The trackers that failed.
         started: The names of the stages that have started.
     """
 
     def __init__(self, trackers: Sequence[Tracker], warn: Callable[[str], None]) -> None:
         self.trackers, self.warn = trackers, warn
+        self.thread = ThreadPoolExecutor(1, "trackers")
         self.lost: list[Tracker] = []
         self.started: set[str] = set()
 
@@ -82,7 +88,7 @@ class Calls:
         """Tells the trackers that a run begins. Raises UserError: nothing is lost yet."""
         for tracker in self.trackers:
             try:
-                tracker.start(run)
+                self.thread.submit(tracker.start, run).result()
             except UserError:
                 raise
             except Exception as error:
@@ -117,7 +123,7 @@ class Calls:
 
     def _call(self, tracker: Tracker, method: Callable[[Any], Any], argument: Any) -> Any:
         try:
-            return method(argument)
+            return self.thread.submit(method, argument).result()
         except Exception as error:
             if tracker not in self.lost:
                 self.lost.append(tracker)
