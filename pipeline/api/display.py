@@ -3,16 +3,14 @@
 Text has the notebook's colour, in light and dark themes; lines and shades are made of it.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from pipeline.report import charts, html, units
 from pipeline.report.text import clean, shorten
-
-if TYPE_CHECKING:
-    from pipeline.api.plans import Plan
+from pipeline.runner.plan import Planned
 
 # Classes of the confusion matrix that a notebook shows; of more, those with the most errors.
 NUM_CLASSES = 24
@@ -63,15 +61,14 @@ def run_html(report: dict[str, Any]) -> str:
     return _whole(parts)
 
 
-def plan_html(plan: "Plan") -> str:
+def plan_html(stages: Sequence[Planned], settings: Mapping[str, str]) -> str:
     """A plan: a line for each stage, and the settings that the data decide."""
     rows = [
-        (stage.stage.name, "runs" if stage.runs else "cached", stage.reason)
-        for stage in plan.stages
+        (stage.stage.name, "runs" if stage.runs else "cached", stage.reason) for stage in stages
     ]
     parts = [STYLE, _table(("stage", "", "why"), rows)]
-    if plan.settings:
-        parts.append(_table(("setting", "from the data"), list(plan.settings.items())))
+    if settings:
+        parts.append(_table(("setting", "from the data"), list(settings.items())))
     return _whole(parts)
 
 

@@ -174,7 +174,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, class_ids = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise UserError(
-                f"y holds 1 class, {self.classes_[0]!r}; a classifier needs rows of two or more."
+                f"y holds 1 class, {self.classes_.tolist()[0]!r}; a classifier needs rows of two or"
+                " more."
             )
 
         names = _names(self.classes_)
@@ -323,7 +324,7 @@ def _columns(labels: Sequence[str], names: Sequence[str], classes: np.ndarray) -
     Raises:
         UserError: No row of a class could be used.
     """
-    for name, label in zip(names, classes, strict=True):
+    for name, label in zip(names, classes.tolist(), strict=True):
         if name not in labels:
             raise UserError(
                 f"No row of the class {label!r} could be used to train. Leave the class out, or"

@@ -115,7 +115,7 @@ def _write(rows: Mapping[str, Sequence[Any]], chosen: np.ndarray, file: str) -> 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    indexes = np.flatnonzero(chosen)
+    indexes: list[int] = np.flatnonzero(chosen).tolist()
     try:
         table = pa.table(
             {name: [values[index] for index in indexes] for name, values in rows.items()}

@@ -134,12 +134,7 @@ def load(
             " versions, or the name of a run and its root."
         )
     if root is not None:
-        from pipeline.api.outcome import open_run
-
-        exported = open_run(fspath(place), fspath(root)).artifacts.get("exporter")
-        if exported is None:
-            raise UserError(f"The run {fspath(place)!r} has no exported model any more, or yet.")
-        place = str(exported)
+        place = _exported(fspath(place), fspath(root))
 
     name = fspath(place)
     with _loading:
@@ -153,6 +148,20 @@ def from_folder(folder: Path, place: str) -> Model:
     """A model of this process's own making."""
     with _loading:
         return Model(place, LoadedModel(folder, DAMAGED))
+
+
+def _exported(run: str, root: str) -> str:
+    """The place of the model that a run exported."""
+    from pipeline.report import records, reference
+
+    store = reference.store_of(root)
+    found = records.read(store, reference.find(store, run), files=False)
+    if "exporter" not in found.executions:
+        raise UserError(
+            f"The run {found.name} exported no model, or it was deleted since. Load another run's."
+        )
+    key = next(stage.key for stage in found.record.stages if stage.component == "exporter")
+    return str(store.path("exporter", key))
 
 
 def _folder(place: str) -> Path:

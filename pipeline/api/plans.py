@@ -53,7 +53,7 @@ class Plan:
     def _repr_html_(self) -> str:
         from pipeline.api.display import plan_html
 
-        return plan_html(self)
+        return plan_html(self.stages, self.settings)
 
 
 def plan(

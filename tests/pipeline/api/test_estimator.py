@@ -72,6 +72,7 @@ def test_every_parameter_is_a_setting_with_its_default() -> None:
         assert parameters[name].default == params.model_fields[name].default, name
 
 
+@pytest.mark.slow
 def test_the_random_numbers_of_the_program_go_on_as_without_a_fit(
     model: SequenceClassifier,
 ) -> None:
@@ -82,6 +83,7 @@ def test_the_random_numbers_of_the_program_go_on_as_without_a_fit(
     assert np.random.random() == expected
 
 
+@pytest.mark.slow
 def test_in_a_pipeline_and_a_grid_search() -> None:
     numbers = [{"animals": 7, "fruit": 2, "metals": 5}[label] for label in LABELS]
     pipeline = make_pipeline(
@@ -102,6 +104,7 @@ def test_tokens_and_weights() -> None:
     assert "metals" not in fitted.predict(tokens)
 
 
+@pytest.mark.slow
 def test_sequences_of_several_shapes() -> None:
     numbers = np.random.default_rng(0).normal(size=(120, 4, 2))
     is_rising = numbers[:, :, 0].sum(axis=1) > 0

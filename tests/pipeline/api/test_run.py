@@ -29,8 +29,17 @@ def test_a_run_tells_what_it_has_made(run: seqline.Run, root: Path) -> None:
     assert run.summaries["example_gen"]["num_read"] == 240
     assert run.evaluation is not None
     assert run.evaluation["accuracy"] > 0.9
-    assert run.report.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert run.report.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert repr(run).startswith(f"<Run {run.name}: finished, test accuracy ")
+
+
+def test_a_notebook_shows_verdict_curves_and_confusion(run: seqline.Run) -> None:
+    page = run._repr_html_()
+    assert "Finished, nothing to push" in page
+    for figure in ("loss", "accuracy"):
+        assert f'<svg id="seqline-{figure}-{run.name}"' in page
+    assert '<table class="matrix">' in page
+    assert "<script" not in page
 
 
 def test_data_in_memory_become_a_file_of_their_digest(run: seqline.Run, root: Path) -> None:

@@ -38,6 +38,7 @@ def train(source: str) -> list[str]:
 """
 
 
+@pytest.mark.slow  # mypy reads all of the rooms
 def test_a_script_is_strictly_typed(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     done = subprocess.run(
