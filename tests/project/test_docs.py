@@ -10,7 +10,14 @@ from tests.support import CHECKOUT
 from tests.support.commands import commands_of
 
 DOCS = CHECKOUT / "docs"
-PAGES = sorted([CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [
+        CHECKOUT / "README.md",
+        CHECKOUT / "CONTRIBUTING.md",
+        *DOCS.rglob("*.md"),
+        *(CHECKOUT / "examples").rglob("*.md"),
+    ]
+)
 
 
 def text(page: str) -> str:
