@@ -78,12 +78,13 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
     Args:
         content: What a row is, see above.
-        tokens, lowercase, vocab_size, min_frequency, max_length, ngrams, standardize: Settings of
-            transform.
-        pooling, embedding_dim, rnn_units, num_layers, bidirectional, wide, recurrent, word_dropout,
-            dropout, label_smoothing, learning_rate, schedule, weight_decay, class_weights,
-            batch_size, num_epochs, min_epoch_steps, patience, seed: Settings of the trainer. The
-            seed decides everything that is random: equal rows and settings give an equal model.
+        tokens, lowercase, vocab_size, min_frequency: Settings of transform.
+        max_length, ngrams, standardize: Settings of transform.
+        pooling, embedding_dim, rnn_units, num_layers, bidirectional: Settings of the trainer.
+        wide, recurrent, word_dropout, dropout, label_smoothing: Settings of the trainer.
+        learning_rate, schedule, weight_decay, class_weights: Settings of the trainer.
+        batch_size, num_epochs, min_epoch_steps, patience: Settings of the trainer.
+        seed: Decides everything that is random: equal rows and settings give an equal model.
         eval_fraction: The share of the rows, by class, that judges the epochs.
         settings: Further settings: {"trainer.clip_norm": 0.5, "transform.min_frequency": 3}.
     """
