@@ -56,8 +56,8 @@ def run_notebook(notebook: Path, folder: Path) -> Any:
 
 
 def _without(notebook: Any, place: str) -> Any:
-    """The notebook with paths within its folder as a reader would write them."""
-    written = nbformat.writes(notebook)
+    """The notebook without a terminal's styles; paths within its folder begin there."""
+    written = re.sub(r"\\u001b\[[0-9;]*m", "", nbformat.writes(notebook))
     return nbformat.reads(written.replace(place, ""), as_version=4)
 
 
