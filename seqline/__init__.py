@@ -21,16 +21,11 @@ command line. docs/python.md describes the API.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pipeline.api.model import Model as Model
-    from pipeline.api.model import load as load
-    from pipeline.api.outcome import Run as Run
-    from pipeline.api.outcome import open_run as open_run
-    from pipeline.api.plans import Plan as Plan
-    from pipeline.api.plans import plan as plan
-    from pipeline.api.run import run as run
-    from pipeline.config import Config as Config
-    from seqline import errors as errors
+# What type checkers read: at run time `__getattr__` loads these names from the room above.
+# fmt: off
+if TYPE_CHECKING: from pipeline.api.names import Config, Model, Plan, Run, load, open_run, plan, run
+if TYPE_CHECKING: from seqline import errors
+# fmt: on
 
 __version__ = "0.1.0"
 

@@ -3,10 +3,13 @@
 Importing this imports scikit-learn, not TensorFlow.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pipeline.api.estimator import SequenceClassifier as SequenceClassifier
+# What type checkers read: at run time `__getattr__` loads it from the room above.
+# fmt: off
+if TYPE_CHECKING: from pipeline.api.estimator import SequenceClassifier
+# fmt: on
 
 __all__ = ["SequenceClassifier"]
 
@@ -23,7 +26,6 @@ def __getattr__(name: str) -> Any:
     from seqline.host import packages
 
     packages.need("seqline.sklearn", packages.LINEAR)
-    from pipeline.api.estimator import SequenceClassifier
-
-    globals()[name] = SequenceClassifier
-    return SequenceClassifier
+    value = getattr(import_module("pipeline.api.estimator"), name)
+    globals()[name] = value
+    return value

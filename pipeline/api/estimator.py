@@ -152,7 +152,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.eval_fraction = eval_fraction
         self.settings = settings
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803  # scikit-learn's
+    # X is scikit-learn's name.
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Fits the model.
 
         Args:
@@ -255,7 +256,8 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
 
         for name, section in SETTINGS.items():
             value = getattr(self, name)
-            default = Config.model_fields[section].annotation.model_fields[name].default  # type: ignore[union-attr]  # a section is a class of params
+            params: Any = Config.model_fields[section].annotation
+            default = params.model_fields[name].default
             if value is not default and value != default:
                 content.setdefault(section, {})[name] = _plain(value)
         values = {name: _plain(value) for name, value in (self.settings or {}).items()}

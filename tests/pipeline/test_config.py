@@ -12,7 +12,8 @@ from components.example_gen import ExampleGenParams
 from components.pusher import PusherParams
 from components.trainer import TrainerParams
 from components.trainer.params import BLOG_POST
-from pipeline.cli import options
+from pipeline.api.prepare import prepare
+from pipeline.cli import chosen
 from pipeline.cli.chosen import Common
 from pipeline.config import CONFIGS, Config, default_name, find, load
 from seqline.errors import UserError
@@ -309,11 +310,10 @@ def test_flags_of_places_take_any_path(tmp_path: Path) -> None:
         for name in ("root", "served", "data")
     ]
     root, serving_dir, data_dir = places
-    loaded, _, store = options.load(
-        Common("bbc_news", root=root, serving_dir=serving_dir, data_dir=data_dir)
-    )
+    common = Common("bbc_news", root=root, serving_dir=serving_dir, data_dir=data_dir)
+    loaded = chosen.read(common, "run")
     assert [loaded.root, loaded.pusher.serving_dir, loaded.example_gen.data_dir] == places
-    assert store.root == Path(places[0])
+    assert prepare(loaded).store.root == Path(places[0])
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "a\\b", "a\udcff"])
