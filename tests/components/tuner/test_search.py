@@ -160,7 +160,7 @@ def test_a_trial_that_was_stopped_has_not_failed_and_goes_on(
 def test_only_a_trial_that_diverges_fails(
     error: BaseException, features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise error
 
     monkeypatch.setattr(fit, "fit", fail)
@@ -310,7 +310,7 @@ def test_trials_train_the_recurrent_part_alone(
 ) -> None:
     trained = []
 
-    def fail(source: Path, params: TrainerParams, *_: object) -> Figures:
+    def fail(source: Path, params: TrainerParams, *_: object, is_trial: bool) -> Figures:
         trained.append((params.wide, params.recurrent))
         raise UserError("enough")
 
