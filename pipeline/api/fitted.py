@@ -168,8 +168,14 @@ def load(saved_model: bytes) -> "Model":
 def _quiet() -> Iterator[None]:
     """Keeps what the caller has set: random states, and how much TensorFlow prints."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with standard_error_kept():
-        import tensorflow  # noqa: F401  # its C++ code prints before any log level counts
+    logging.disable(logging.WARNING)  # Beam warns of each part of Google Cloud that it lacks
+    try:
+        with standard_error_kept():
+            import apache_beam  # noqa: F401  # as for TensorFlow
+            import tensorflow  # noqa: F401  # its C++ code prints before any log level counts
+            import tensorflow_transform  # noqa: F401  # it imports more of Beam
+    finally:
+        logging.disable(logging.NOTSET)
 
     python_state, numpy_state = random.getstate(), np.random.get_state()
     logger = logging.getLogger("tensorflow")

@@ -172,7 +172,7 @@ def _stoppable() -> Iterator[None]:
             # A library has put its own error in the place of the stop.
             stopped = StoppedError(stop.where, stop.by)
     if stopped:
-        raise stop_as_usual(stopped)
+        raise stop_as_usual(stopped) from None
 
 
 def stop_as_usual(stopped: StoppedError) -> BaseException:

@@ -12,7 +12,7 @@ from typing import Any
 from components.example_validator import ANOMALIES, read_anomalies
 from pipeline.report import advice
 from pipeline.report.advice import Evidence
-from pipeline.report.reproduce import EXAMPLES
+from pipeline.report.reproduce import example
 from pipeline.runner.run import StageResult
 from seqline.data.features import SAVED_MODEL
 from seqline.errors import DataError, NotBlessedError, UserError
@@ -57,9 +57,10 @@ def _of_model(ended: Mapping[str, StageResult]) -> Iterator[Line]:
 
     if exporter := ended.get("exporter"):
         model = short_path(exporter.artifact.uri / SAVED_MODEL)
-        content = evidence.figures.get("transform", {}).get("content", "text")
+        transformed = evidence.figures.get("transform", {})
+        row = example(transformed.get("content", "text"), transformed.get("dim"))
         yield "the model", model
-        yield "ask it", f"seqline predict --model {shlex.quote(model)} {EXAMPLES[content]}"
+        yield "ask it", f"seqline predict --model {shlex.quote(model)} {row}"
 
     if any(gate["name"] == "server" for gate in refused):
         yield "server log", short_path(ended["infra_validator"].artifact.uri / "server.log")

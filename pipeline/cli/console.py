@@ -12,10 +12,11 @@ from rich.markup import escape
 from rich.text import Text
 
 from components.example_validator import ANOMALIES
+from components.pusher.labels import CANARY
 from pipeline.cli.advice import short_path
 from pipeline.cli.terminal import plain_table, print_hanging, print_line
 from pipeline.report.advice import better_baselines
-from pipeline.report.reproduce import EXAMPLES
+from pipeline.report.reproduce import example
 from pipeline.report.units import duration
 from pipeline.runner.plan import Planned
 from pipeline.runner.run import StageResult
@@ -52,8 +53,11 @@ def print_summary(
     if "evaluator" in figures:
         _print_accuracy(console, figures["evaluator"])
     if "pusher" in figures:
-        content = figures.get("transform", {}).get("content", "text")
-        _print_pushed(console, figures["pusher"], serving_dir, content)
+        transformed = figures.get("transform", {})
+        row = example(transformed.get("content", "text"), transformed.get("dim"))
+        pusher = next(stage.stage for stage in done if stage.stage.name == "pusher")
+        params = pusher.params.model_dump()
+        _print_pushed(console, figures["pusher"], serving_dir, row, str(params["label"]))
 
     print_warnings(console, done)
     num_ran = sum(not stage.cached for stage in done)
@@ -76,13 +80,23 @@ def _print_accuracy(console: Console, evaluation: Mapping[str, Any]) -> None:
 
 
 def _print_pushed(
-    console: Console, pushed: Mapping[str, Any], serving_dir: str | None, content: str
+    console: Console,
+    pushed: Mapping[str, Any],
+    serving_dir: str | None,
+    row: str,
+    label: str,
 ) -> None:
     print_line(console, f"{'served model':<{LABEL}}{pushed['serving_dir']}/{pushed['version']}")
+    if label == CANARY and pushed["pushed"]:
+        line = (
+            "a server of the newest version answers with it at once; one that is started with"
+            f" --model_config_file={pushed['serving_dir']}/models.config has both, by their labels"
+        )
+        print_hanging(console, Text(f"{CANARY:<{LABEL}}"), Text(line), LABEL)
     if "://" not in pushed["serving_dir"]:
         is_default = serving_dir is None or _is_default(serving_dir)
         option = "" if is_default else f"--model {shlex.quote(str(serving_dir))} "
-        print_line(console, f"{'ask it':<{LABEL}}seqline predict {option}{EXAMPLES[content]}")
+        print_line(console, f"{'ask it':<{LABEL}}seqline predict {option}{row}")
 
 
 def _is_default(serving_dir: str) -> bool:

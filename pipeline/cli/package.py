@@ -48,8 +48,17 @@ def package(
     module = naming.module_name(chosen, name)
     if kind == "openvino":
         from pipeline.package import openvino
+        from serving.asking import standard_error_kept
 
-        file, lines = openvino.write(chosen, output, module, root, force)
+        # Both libraries' C++ code writes to standard error whatever their log levels are.
+        refused: UserError | None = None
+        with standard_error_kept():
+            try:
+                file, lines = openvino.write(chosen, output, module, root, force)
+            except UserError as error:
+                refused = error
+        if refused:
+            raise refused
         print(file)
         for line in lines:
             typer.echo(line, err=True)

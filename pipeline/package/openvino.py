@@ -2,8 +2,8 @@
 
 OpenVINO has no counterpart for the string operations and tables of a text's way to ids. A model
 without a wide part has two other ways in: `serving_ids`, the network on integers, and for texts of
-words `serving_ascii`, which reads ASCII alone. A model of sequences is converted as it is, but for
-the label's name.
+words `serving_ascii`, which reads ASCII alone. A model of sequences has none: its way in has
+operations on ragged lengths, which are named in the error.
 """
 
 import json
@@ -99,7 +99,7 @@ def write(
         made = place / f"{module}-{naming.version_of(chosen)}-openvino.zip"
         archive.write(_entries(chosen, list(parts.values()), proofs, rows), made)
         lines = [
-            f"{proof.signature} answers {proof.num_rows} {rows.origin} as TensorFlow does, to"
+            f"{proof.signature} answers {proof.num_rows:,} {rows.origin} as TensorFlow does, to"
             f" {proof.difference:.0e} of log-odds ({proof.tolerance:.0e} allowed)"
             for proof in proofs
         ]

@@ -25,6 +25,18 @@ EXAMPLES = {
 }
 
 
+def example(content: str, dim: int | None = None) -> str:
+    """A row to ask a model about, as a shell takes it.
+
+    Args:
+        content: What a row holds.
+        dim: Numbers of a time step, of sequences.
+    """
+    if content == "sequence" and dim:
+        return f"'{[[0.0] * dim] * 2}'"
+    return EXAMPLES.get(content, EXAMPLES["text"])
+
+
 def about(config: Config, pipe: Pipeline, called: Sequence[str]) -> dict[str, Any]:
     """How a run was started, for its record (`pipeline.runner.Options.about`)."""
     return {
@@ -186,8 +198,8 @@ def _reproduce(records: Records, root: str) -> str | None:
 def ask(records: Records, place: str) -> str | None:
     """The command that asks a model; None for a model in a bucket."""
     content = records.params("example_gen").get("content", "text")
-    example = EXAMPLES.get(content, EXAMPLES["text"])
-    return None if "://" in place else f"seqline predict --model {shlex.quote(place)} {example}"
+    row = example(content, records.figures("transform").get("dim"))
+    return None if "://" in place else f"seqline predict --model {shlex.quote(place)} {row}"
 
 
 def rollback(serving_dir: str, version: int | None) -> str | None:

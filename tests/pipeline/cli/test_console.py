@@ -5,6 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from pipeline.cli.console import print_versions
+from pipeline.report.reproduce import example
 
 
 def test_versions_fit_a_terminal_of_80_columns() -> None:
@@ -24,3 +25,8 @@ def test_versions_fit_a_terminal_of_80_columns() -> None:
         "version  labels  digest        pushed (UTC)      accuracy",
         "      3  stable  e51724cf4b47  2026-11-28 21:24     0.952  rollback to 1",
     ]
+
+
+def test_a_row_to_ask_about_has_as_many_numbers_as_the_model_reads() -> None:
+    assert example("sequence", 3) == "'[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]'"
+    assert example("text") == '"Your text"'
