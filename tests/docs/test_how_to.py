@@ -14,6 +14,7 @@ PAGES = sorted(page for page in GUIDES if page.stem != "index")
 
 
 @pytest.mark.slow  # one to five trainings each
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_guide_do_what_it_shows(page: Path, tmp_path: Path) -> None:
     shutil.copy(CHECKOUT / "examples" / "messages" / "messages.csv", tmp_path)

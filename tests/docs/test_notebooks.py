@@ -16,6 +16,7 @@ def test_a_notebook_is_kept_as_it_ran(notebook: Path) -> None:
 
 
 @pytest.mark.slow  # two or three trainings each
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
 def test_a_notebook_runs_and_shows_what_is_kept(notebook: Path, tmp_path: Path) -> None:
     kept = nbformat.read(notebook, as_version=4)

@@ -40,7 +40,7 @@ def start(arguments: list[str], config: str = "") -> subprocess.Popen[str]:
 
 
 def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    out, err = process.communicate(timeout=150)
+    out, err = process.communicate(timeout=280)
     return process.returncode, out, err
 
 
