@@ -22,10 +22,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # What type checkers read: at run time `__getattr__` loads these names from the room above.
-# fmt: off
-if TYPE_CHECKING: from pipeline.api.names import Config, Model, Plan, Run, load, open_run, plan, run
-if TYPE_CHECKING: from seqline import errors
-# fmt: on
+if TYPE_CHECKING:
+    from pipeline.api.names import Config, Model, Plan, Run, load, open_run, plan, run
+    from seqline import errors
 
 __version__ = "0.1.0"
 

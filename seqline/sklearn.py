@@ -7,9 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 # What type checkers read: at run time `__getattr__` loads it from the room above.
-# fmt: off
-if TYPE_CHECKING: from pipeline.api.estimator import SequenceClassifier
-# fmt: on
+if TYPE_CHECKING:
+    from pipeline.api.estimator import SequenceClassifier
 
 __all__ = ["SequenceClassifier"]
 

@@ -152,8 +152,12 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         self.eval_fraction = eval_fraction
         self.settings = settings
 
-    # X is scikit-learn's name.
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
+    def fit(
+        self,
+        X: Any,  # noqa: N803  # scikit-learn's name
+        y: Any,
+        sample_weight: Any = None,
+    ) -> Self:
         """Fits the model.
 
         Args:

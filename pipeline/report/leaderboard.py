@@ -123,6 +123,7 @@ def _entry(store: Store, name: str) -> Entry:
     except UserError as error:
         run = error
     entry = entry_of(name, run)
+    # mypy knows no keys of a comprehension; these are all of Entry's.
     return {field: entry[field] for field in Entry.__annotations__}  # type: ignore[return-value]
 
 
