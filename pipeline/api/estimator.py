@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_sample_weight,
@@ -175,9 +176,10 @@ class SequenceClassifier(ClassifierMixin, BaseEstimator):
         rows = self._rows(X, reset=True)
         labels = column_or_1d(y, warn=True)
         check_consistent_length(rows, labels)
-        check_classification_targets(labels)
+        assert_all_finite(labels, input_name="y")
 
-        self.classes_, class_ids = np.unique(labels, return_inverse=True)
+        self.classes_, class_ids = _classes(labels)
+        check_classification_targets(labels)
         if len(self.classes_) < 2:
             raise UserError(
                 f"y holds 1 class, {self.classes_.tolist()[0]!r}; a classifier needs rows of two or"
@@ -313,6 +315,23 @@ def _is_ragged(X: Any) -> bool:  # noqa: N803  # scikit-learn's name
         return getattr(X, "ndim", 0) == 1 and getattr(X.dtype, "kind", "") == "O"
     lengths = {np.shape(row)[:1] if hasattr(row, "__len__") else () for row in X}
     return len(lengths) > 1
+
+
+def _classes(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The labels in ascending order, and the place there of each row's [rows].
+
+    Raises:
+        UserError: They have types that have no order, such as texts and None.
+    """
+    try:
+        classes, class_ids = np.unique(labels, return_inverse=True)
+    except TypeError:
+        types = sorted({type(label).__name__ for label in labels})
+        raise UserError(
+            f"y holds labels of several types: {', '.join(types)}. Give every row a label, all of"
+            " one type."
+        ) from None
+    return classes, class_ids
 
 
 def _names(classes: np.ndarray) -> list[str]:

@@ -124,6 +124,8 @@ def test_sequences_of_several_shapes() -> None:
         ({}, "one text", ["a"], "X is a str; give a list of rows."),
         ({}, TEXTS[:3], LABELS[:2], "Found input variables with inconsistent numbers of samples"),
         ({}, TEXTS[:3], ["a"] * 3, "y holds 1 class, 'a'; a classifier needs"),
+        ({}, TEXTS[:3], ["a", None, "b"], "y holds labels of several types: NoneType, str."),
+        ({}, TEXTS[:3], [1.0, float("inf"), 2.0], "Input y contains infinity"),
         ({}, ["a", 3], ["a", "b"], "X holds rows of several types"),
         (
             {"num_epochs": 0},
@@ -140,7 +142,7 @@ def test_sequences_of_several_shapes() -> None:
     ],
 )
 def test_what_cannot_be_fitted(
-    params: dict[str, Any], rows: Any, labels: list[str], message: str
+    params: dict[str, Any], rows: Any, labels: list[Any], message: str
 ) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011  # scikit-learn's own errors, too
         SequenceClassifier(**params).fit(rows, labels)
