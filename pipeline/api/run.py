@@ -182,7 +182,7 @@ def stop_as_usual(stopped: StoppedError) -> BaseException:
         What to raise, where the process goes on.
     """
     if stopped.by == signal.SIGINT.name:
-        return KeyboardInterrupt(str(stopped))
+        return KeyboardInterrupt(str(stopped).replace("the same command", "the same call"))
     with suppress(ValueError, KeyError):  # a worker's name is no signal's
         signal.raise_signal(signal.Signals[stopped.by])
     return stopped

@@ -8,7 +8,7 @@ from pipeline.report import model, reproduce, verdict
 from pipeline.report.contents import digests, seconds_of
 from pipeline.report.records import Records
 
-# Figure -> the stage that measured it.
+# Figure -> the stage that measured it. Those of `OF_ROWS` say nothing of another data set.
 HIGHER_IS_BETTER = {
     "accuracy": "evaluator",
     "macro_f1": "evaluator",
@@ -27,6 +27,7 @@ LOWER_IS_BETTER = {
     "rss_mb": "infra_validator",
     "load_seconds": "infra_validator",
 }
+OF_ROWS = {*HIGHER_IS_BETTER, "cross_entropy", "ece", "eval_loss"}
 CURVES = ("val_accuracy", "val_loss")
 
 
@@ -35,8 +36,8 @@ def compare(*runs: Records) -> dict[str, Any]:
 
     Returns:
         {runs, comparable, figures, gains, classes, parameters, digests, history}. comparable:
-        whether all were measured on the same Examples; if not, no difference of their figures means
-        anything. Lists of values have one for each run, None where a run has none.
+        whether all were measured on the same Examples; if not, figures that are of their rows have
+        no difference and no best. Lists of values have one for each run, None where a run has none.
     """
     examples = [run.executions.get("example_gen") for run in runs]
     keys = [execution.key if execution else None for execution in examples]
@@ -46,9 +47,9 @@ def compare(*runs: Records) -> dict[str, Any]:
     return {
         "runs": [_head(run) for run in runs],
         "comparable": is_comparable,
-        "figures": _figures(runs),
+        "figures": _figures(runs, is_comparable),
         "gains": [_gain(runs[0], run) if is_comparable else None for run in runs],
-        "classes": _classes(runs),
+        "classes": _classes(runs, is_comparable),
         "parameters": _different([_parameters(run) for run in runs]),
         "digests": _different([_flat(digests(run)) for run in runs]),
         "history": {name: [curve.get(name, []) for curve in curves] for name in CURVES},
@@ -68,12 +69,13 @@ def _parameters(run: Records) -> dict[str, Any]:
     return {parameter["name"]: parameter["value"] for parameter in reproduce.parameters(run)}
 
 
-def _figures(runs: Sequence[Records]) -> list[dict[str, Any]]:
+def _figures(runs: Sequence[Records], is_comparable: bool) -> list[dict[str, Any]]:
     """The figures that at least one of the runs has, see `_values`, with their 95 % intervals."""
     figures = []
     for names, sign in ((HIGHER_IS_BETTER, 1), (LOWER_IS_BETTER, -1)):
         for name, stage in names.items():
-            row = _values(name, [run.figures(stage).get(name) for run in runs], sign)
+            values = [run.figures(stage).get(name) for run in runs]
+            row = _values(name, values, sign, is_comparable or name not in OF_ROWS)
             ends = [run.figures(stage).get(f"{name}_interval") for run in runs]
             figures.append(row | ({"intervals": ends} if any(ends) else {}))
 
@@ -81,20 +83,22 @@ def _figures(runs: Sequence[Records]) -> list[dict[str, Any]]:
     return [figure for figure in figures if any(value is not None for value in figure["values"])]
 
 
-def _values(name: str, values: list[float | None], sign: int) -> dict[str, Any]:
+def _values(
+    name: str, values: list[float | None], sign: int, is_comparable: bool = True
+) -> dict[str, Any]:
     """{name, values, differences, best, and for two runs difference, better}.
 
     differences: from the first run's value. best: the places of the best values, [] if all are
     equal, or only one is known. better: whether the second run's value is; None if they are equal
-    or one is missing.
+    or one is missing. Where values are not comparable, all of these are as if one were missing.
     """
-    first = values[0]
+    first = values[0] if is_comparable else None
     differences = [
         None if first is None or value is None else value - first for value in values[1:]
     ]
     known = [value for value in values if value is not None]
     best: list[int] = []
-    if len(set(known)) > 1:
+    if is_comparable and len(set(known)) > 1:
         highest = max(known, key=lambda value: value * sign)
         best = [place for place, value in enumerate(values) if value == highest]
 
@@ -156,12 +160,13 @@ def _gain_of(
     }
 
 
-def _classes(runs: Sequence[Records]) -> list[dict[str, Any]]:
+def _classes(runs: Sequence[Records], is_comparable: bool) -> list[dict[str, Any]]:
     """F1 of each class, see `_values`, those that differ most first."""
     of_runs = [{row["label"]: row["f1"] for row in model.classes(run)} for run in runs]
     rows = []
     for label in dict.fromkeys(label for f1 in of_runs for label in f1):
-        rows.append({"label": label, **_values("f1", [f1.get(label) for f1 in of_runs], 1)})
+        values = [f1.get(label) for f1 in of_runs]
+        rows.append({"label": label, **_values("f1", values, 1, is_comparable)})
     return sorted(rows, key=lambda row: (-spread(row), row["label"]))
 
 

@@ -10,6 +10,8 @@ NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 NUM_CLASSES = 10
 # Characters of a digest that are shown, where more than two runs are compared.
 NUM_DIGEST_CHARS = 10
+# A difference of two durations that no clock here can tell.
+SAME_SECONDS = 1e-5
 WARNING = "Measured on different data: the figures of the models cannot be compared."
 
 
@@ -41,6 +43,8 @@ def difference(change: float, unit: str | None) -> str:
         return units.points(change, 2)
     if unit == units.NATS:
         return f"{units.signed(change, 4)} nats"
+    if unit == units.SECONDS and abs(change) < SAME_SECONDS:
+        return "0 ms"
     shown = units.shown(abs(change), unit)
     return shown if not change else f"{'+' if change > 0 else '-'}{shown}"
 

@@ -76,7 +76,7 @@ def duration(seconds: float | None, digits: int = 1) -> str:
     if seconds is None:
         return "-"
     if digits and 0 < seconds < 0.1:
-        return f"{1000 * seconds:.3g} ms"
+        return f"{1000 * seconds:.3g} ms" if seconds >= 1e-5 else "<0.01 ms"
     if round(seconds, digits) < 60:
         return f"{seconds:.{digits}f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -11,6 +11,7 @@ from pipeline.report.records import folder_of, read
 from pipeline.runner.plan import Stage
 from pipeline.runner.run import Options, StageResult
 from pipeline.trackers import EndedRun, TrackedRun, Tracker
+from pipeline.trackers.reach import no_answer
 from seqline.errors import UserError
 
 ERROR_WIDTH = 300  # characters of a library's error that are shown
@@ -141,5 +142,7 @@ def _report(run: TrackedRun) -> Any:
 
 def first_line(error: BaseException) -> str:
     """An error in one line: libraries write several."""
+    if reason := no_answer(error):
+        return f"its server does not answer ({reason})"
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= ERROR_WIDTH else f"{text[:ERROR_WIDTH]}..."

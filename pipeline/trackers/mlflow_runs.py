@@ -140,12 +140,11 @@ class MlflowTracker:
 
     def _end_left_running(self) -> None:
         """Ends the runs of this root that are running here alone: their processes are gone."""
-        running = self.client.search_runs(
-            [self.experiment],
-            f"attributes.status = 'RUNNING' and tags.`seqline.root` = '{self.run.store.root}'",
-        )
         store = self.run.store
-        for left in running:
+        for left in self.client.search_runs([self.experiment], "attributes.status = 'RUNNING'"):
+            # A filter cannot take every root: it has no escape for quotes.
+            if left.data.tags.get("seqline.root") != str(store.root):
+                continue
             name = left.data.tags.get("seqline.run", "")
             with store.cleaning():
                 is_alive = store.is_held(f"{RUN_LOCK}{name}")

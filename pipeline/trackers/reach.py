@@ -2,18 +2,22 @@
 
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidURL
 from urllib.parse import urlsplit
 
 from seqline.errors import UserError
 
-CONNECT_SECONDS = 5.0
-PORTS = {"http": 80, "https": 443}
+CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 15.0
+CONNECTIONS: dict[str, type[HTTPConnection]] = {"http": HTTPConnection, "https": HTTPSConnection}
 
 
 def check_server(tracker: str, url: str, way_out: str) -> None:
-    """Connects to a server once, without the retries of a client. Other kinds of URLs are passed.
+    """Asks a server once, without the retries of a client. Other kinds of URLs are passed.
+
+    Any answer will do: what the server is, and whether it lets this user in, the client finds out.
 
     Args:
         tracker: The tracker's name, for the error.
@@ -25,11 +29,12 @@ def check_server(tracker: str, url: str, way_out: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        port = parts.port or PORTS.get(parts.scheme)
-    except ValueError as error:
+        if parts.scheme not in CONNECTIONS or not parts.hostname:
+            return
+        connect = CONNECTIONS[parts.scheme]
+        connection = connect(parts.hostname, parts.port, timeout=CONNECT_SECONDS)
+    except (ValueError, InvalidURL) as error:
         raise UserError(f"--track {tracker}: {url!r} is no address: {error}. {way_out}") from None
-    if parts.scheme not in PORTS or not parts.hostname or port is None:
-        return
 
     # A proxy answers in its place.
     variable = f"{parts.scheme}_proxy"
@@ -37,13 +42,39 @@ def check_server(tracker: str, url: str, way_out: str) -> None:
         return
 
     try:
-        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
+        connection.connect()
+        connection.sock.settimeout(ANSWER_SECONDS)
+        connection.request("HEAD", "/")
+        connection.getresponse()
+    except ssl.SSLError:
+        return  # the client may know certificates of its own
+    except (OSError, HTTPException) as error:
         raise UserError(
-            f"--track {tracker}: the server at {parts.scheme}://{parts.hostname}:{port} does not"
-            f" answer ({reason}). {way_out}"
+            f"--track {tracker}: the server at {parts.scheme}://{parts.hostname}:{connection.port}"
+            f" does not answer ({_reason(error)}). {way_out}"
         ) from None
+    finally:
+        connection.close()
+
+
+def no_answer(error: BaseException | None) -> str | None:
+    """Why a server did not answer, if that is what an error of a client comes from.
+
+    Libraries wrap the error of the connection into several of their own, each with its own text.
+    """
+    while error:
+        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+            return _reason(error)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, HTTPException):
+        return "not in HTTP"
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def test_a_wrong_configuration(config: Any, message: str, tmp_path: Path) -> Non
 
 def test_a_stop_is_the_programs_own_interrupt() -> None:
     before = signal.getsignal(signal.SIGINT)
-    interrupted = pytest.raises(KeyboardInterrupt, match="stopped between two stages by SIGINT")
+    interrupted = pytest.raises(KeyboardInterrupt, match="stages by SIGINT; the same call goes on")
     with interrupted, _stoppable():
         signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before

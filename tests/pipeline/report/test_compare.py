@@ -33,7 +33,8 @@ def test_compare(three_runs: Store) -> None:
     assert comparison["comparable"] is False  # the keys of the fixture's Examples differ
     assert comparison["gains"] == [None, None]
     accuracy = figure(comparison, "accuracy")
-    assert (accuracy["difference"], accuracy["better"]) == (0, None)
+    assert (accuracy["difference"], accuracy["better"], accuracy["best"]) == (None, None, [])
+    assert figure(comparison, "num_parameters")["difference"] is not None  # of no rows
     shown, _ = invoke("compare", "1", "latest", "--root", str(three_runs.root))
     assert "Measured on different data: the figures of the models cannot be compared." in shown
     assert re.search(r"trainer\.rnn_units +1 +3", shown)
