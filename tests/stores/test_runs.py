@@ -14,6 +14,13 @@ from tests.support.emulators import Emulator
 # Ten runs on a machine of two cores, or twenty stages, take minutes.
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(1500)]
 
+ASK = """\
+import sys, seqline
+served, root, text = sys.argv[1:]
+run = seqline.open_run(root=root)
+print(*seqline.load(served).predict([text]), *run.model().predict([text]), run.verdict)
+"""
+
 
 def digests_of_retraining(folder: Path, data: str, place: str, *more: str) -> dict[str, str]:
     code, out = store_runs.seqline(folder, "retrain", data, place, *more)
@@ -43,6 +50,11 @@ def test_a_run_and_a_retraining_give_the_bytes_of_a_local_run(
     ask = [sys.executable, "-m", "serving.predict", f"{place}/served", text]
     asked = subprocess.run(ask, env=environment(), capture_output=True, text=True, check=True)
     assert json.loads(asked.stdout)["label"] == "animals"
+
+    # The same from Python.
+    ask = [sys.executable, "-c", ASK, f"{place}/served/c", f"{place}/root", text]
+    asked = subprocess.run(ask, env=environment(), capture_output=True, text=True, check=True)
+    assert asked.stdout.split() == ["animals", "animals", "pushed"]
 
     # A machine that has nothing finds everything made.
     code, out = store_runs.seqline(tmp_path / "another", "retrain", data, place)

@@ -8,6 +8,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from components.trainer import TrainerParams
 from components.trainer.params import BLOG_POST
 from pipeline.config import load as load_config
@@ -90,6 +92,7 @@ def test_what_the_tuner_depends_on(tmp_path: Path, corpus: Path) -> None:
         assert after["trainer"] != before["trainer"], setting
 
 
+@pytest.mark.slow  # a run with a search, by four commands
 def test_the_best_parameters_reach_the_model(tmp_path: Path, corpus: Path) -> None:
     _, arguments = pipeline(tmp_path, corpus, "tuner.num_trials=2")
 

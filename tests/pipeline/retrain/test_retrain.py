@@ -163,6 +163,7 @@ def test_a_rollback_by_hand_is_not_undone_and_is_recorded(copy: Path) -> None:
 # Data
 
 
+@pytest.mark.slow  # two retrainings
 def test_a_span_with_exchanged_labels_is_rejected_and_left_out(copy: Path) -> None:
     write_span(copy, 2, [{**row, "label": SWAPPED[row["label"]]} for row in corpus_rows(360)[240:]])
     code, lines = retrain(copy)

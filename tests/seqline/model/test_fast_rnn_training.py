@@ -108,6 +108,7 @@ for number, is_fast in enumerate((False, True, True)):
 """
 
 
+@pytest.mark.slow  # several devices
 def test_two_replicas_learn_what_keras_does_and_repeat_it_to_the_bit(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", TWO_DEVICES, str(tmp_path)],
