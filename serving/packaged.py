@@ -79,19 +79,30 @@ class Model:
                 yield self._asked.answer(row, number, label, of_row)
 
     def _batches(self, rows: Sequence[Any]) -> Iterator[tuple[list[str], Any]]:
-        if isinstance(rows, str | bytes):
-            raise InputError(f"Give a list of rows, such as [{rows!r}], not a single one.")
-        for batch in self._asked.batches(map(_text, rows)):
+        if isinstance(rows, str | bytes) or not hasattr(rows, "__iter__"):
+            raise InputError(f"Give a list of rows, such as ['a text'], not {rows!r}.")
+        texts = (
+            _text(row, f"Row {number}", self.content) for number, row in enumerate(rows, start=1)
+        )
+        for batch in self._asked.batches(texts):
             yield self._asked.ask(self._asked.request(batch))
 
 
-def _text(row: Any) -> str:
+def _text(row: Any, what: str, content: str) -> str:
+    """A row as it is written in a line: itself if it is a text, or else its JSON.
+
+    Raises:
+        InputError: It is none of the model's rows.
+    """
     if isinstance(row, str):
         return row
+    if content == "text" or not hasattr(row, "__iter__"):
+        wanted = "text" if content == "text" else "list"
+        raise InputError(f"{what} is {row!r}; this model reads a {wanted}.")
     try:
         return json.dumps(row.tolist() if hasattr(row, "tolist") else row)
-    except TypeError:
-        raise InputError(f"A row is a {type(row).__name__}: give a text or a list.") from None
+    except (TypeError, ValueError):
+        raise InputError(f"{what}, a {type(row).__name__}, cannot be written as JSON.") from None
 
 
 @cache

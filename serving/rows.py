@@ -23,6 +23,8 @@ def read_row(text: str, place: str, content: str, dim: int) -> Any:
         InputError: The text is none.
     """
     if content == "text":
+        if not is_unicode(text):
+            raise InputError(f"{place} holds half of a surrogate pair: {_short(json.dumps(text))}.")
         return text
     return _read_sequence(text, place, dim) if content == "sequence" else _read_tokens(text, place)
 
@@ -38,7 +40,7 @@ def _read_tokens(text: str, place: str) -> list[str]:
         raise InputError(f"{place} has no token: {_short(text)}. {how}")
 
     for position, token in enumerate(tokens, start=1):
-        if not isinstance(token, str) or not token or not _is_unicode(token):
+        if not isinstance(token, str) or not token or not is_unicode(token):
             raise InputError(
                 f"{place}, token {position} is {_short(json.dumps(token))}, not a string of one"
                 f" character or more. {how}"
@@ -92,7 +94,7 @@ def _is_number(value: Any) -> bool:
     )
 
 
-def _is_unicode(token: str) -> bool:
+def is_unicode(token: str) -> bool:
     """Whether a string has no lone surrogate, but for those that stand for undecodable bytes."""
     return not any(
         "\ud800" <= character <= "\udfff" and not "\udc80" <= character <= "\udcff"

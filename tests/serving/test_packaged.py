@@ -45,10 +45,13 @@ def test_probabilities_are_float32_in_the_order_of_the_labels(models: dict[str, 
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ("a text", r"Give a list of rows, such as \['a text'\], not a single one"),
+        ("a text", r"Give a list of rows, such as \['a text'\], not 'a text'\."),
+        (None, r"Give a list of rows, such as \['a text'\], not None\."),
         ([["a", 1]], "Row 1, token 2 is '1', not a string"),
         ([["a"], []], r"Row 2 has no token"),
-        ([object()], "A row is a object: give a text or a list"),
+        ([["a"], None], r"Row 2 is None; this model reads a list\."),
+        ([1], r"Row 1 is 1; this model reads a list\."),
+        ([["\ud800"]], "Row 1, token 1 is .* not a string"),
     ],
 )
 def test_a_row_of_another_kind_is_refused(
@@ -56,6 +59,12 @@ def test_a_row_of_another_kind_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         models["tokens"].predict(rows)
+
+
+@pytest.mark.parametrize("row", [None, 1, 1.5, ["a"], b"a"])
+def test_what_is_no_text_is_none_for_a_model_of_texts(row: object) -> None:
+    with pytest.raises(InputError, match=r"^Row 3 is .*; this model reads a text\.$"):
+        packaged._text(row, "Row 3", "text")
 
 
 def test_the_program_prints_a_line_for_each_row(
