@@ -18,6 +18,7 @@ from pipeline.cli.terminal import plain_table, print_hanging, print_line
 from pipeline.report.advice import better_baselines
 from pipeline.report.reproduce import example
 from pipeline.report.units import duration
+from pipeline.report.verdict import not_blessed
 from pipeline.runner.plan import Planned
 from pipeline.runner.run import StageResult
 from seqline.errors import UserError
@@ -58,6 +59,9 @@ def print_summary(
         pusher = next(stage.stage for stage in done if stage.stage.name == "pusher")
         params = pusher.params.model_dump()
         _print_pushed(console, figures["pusher"], serving_dir, row, str(params["label"]))
+    elif refusal := not_blessed(figures):
+        head = Text(f"{'not blessed':<{LABEL}}", "red")
+        print_hanging(console, head, Text(refusal, "red"), LABEL)
 
     print_warnings(console, done)
     num_ran = sum(not stage.cached for stage in done)

@@ -5,6 +5,9 @@ from typing import Any
 from pipeline.report.records import Records
 from seqline.data import features
 
+# In what example_gen itself says of rows that it skipped, with their files and lines.
+SKIPPED = "cannot be used and are skipped"
+
 
 def data(records: Records) -> dict[str, Any] | None:
     """The section on the data; None if the run has no Examples."""
@@ -48,9 +51,11 @@ def warnings(records: Records) -> list[str]:
     read, judged = records.figures("example_gen"), records.figures("example_validator")
     sentences = []
 
-    if num_bad := read.get("num_bad_rows", 0):
+    of_reading = _sentences(read.get("warnings"))
+    num_bad = read.get("num_bad_rows", 0)
+    if num_bad and not any(SKIPPED in sentence for sentence in of_reading):
         sentences.append(_skipped(num_bad, read.get("num_read"), records))
-    sentences += _sentences(read.get("warnings"))
+    sentences += of_reading
 
     anomalies = records.files.get("example_validator") or []
     lines = [anomaly["line"] for anomaly in anomalies if anomaly.get("severity") == "warning"]

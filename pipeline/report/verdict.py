@@ -1,6 +1,6 @@
 """How a run ended, in a word and in sentences, and the gates that decided it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.report import advice, model, units
@@ -110,9 +110,27 @@ def _error(records: Records) -> tuple[str | None, str | None]:
 
 
 def cautions(records: Records) -> list[str]:
-    """A sentence if something simpler is better than the model."""
-    sentence = advice.linear_is_better(records.files.get("evaluator") or {})
-    return [sentence] if sentence else []
+    """Sentences if a gate refused what was not to be pushed, or something simpler is better."""
+    is_no_push = records.record.verdict == FINISHED and "pusher" not in records.executions
+    judged = {stage: records.figures(stage) for stage in records.executions if is_no_push}
+    sentences = [not_blessed(judged), advice.linear_is_better(records.files.get("evaluator") or {})]
+    return [sentence for sentence in sentences if sentence]
+
+
+def not_blessed(of_stages: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """A sentence if a gate refused the model. A run that ends before pusher does not fail by it.
+
+    Args:
+        of_stages: Stage -> its figures.
+    """
+    reasons = [
+        reason
+        for stage in ("evaluator", "infra_validator")
+        for reason in of_stages.get(stage, {}).get("refusals") or ()
+    ]
+    if not reasons:
+        return None
+    return f"The model is not blessed, so pusher would refuse it: {'; '.join(reasons)}."
 
 
 def _sentences(records: Records, name: str, pushed: dict[str, Any]) -> Iterator[str]:

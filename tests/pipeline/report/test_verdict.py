@@ -99,6 +99,18 @@ def test_a_better_linear_model_makes_the_verdict_a_cautious_one(store: Store) ->
     assert "| tf-idf + logistic regression | 98.5% ⚠️ |" in short
 
 
+def test_a_refusal_is_told_where_nothing_was_to_be_pushed(store: Store) -> None:
+    executions, files = stages_of(LABELS, [])
+    executions["evaluator"]["figures"] |= {"blessed": False, "refusals": ["accuracy is low"]}
+    refused = "The model is not blessed, so pusher would refuse it: accuracy is low."
+    for name, expected in (("one", []), ("two", [refused])):
+        _, short, told = written(store, write_run(store, name, executions, files))
+        assert told["verdict"]["cautions"] == expected
+        assert (refused in short) == bool(expected)
+        executions.pop("pusher", None)
+    assert (told["verdict"]["name"], told["verdict"]["tone"]) == ("finished", "caution")
+
+
 def test_the_record_of_a_retraining(store: Store) -> None:
     gates = [
         {
