@@ -2,10 +2,12 @@
 
 import logging
 import os
+import re
 import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 from pipeline.report import JSON, MARKDOWN, verdict
@@ -34,6 +36,7 @@ QUIET = {
     "MLFLOW_UV_AUTO_DETECT": "false",  # the files of the user's own project
 }
 WAY_OUT = "Start it, or set MLFLOW_TRACKING_URI to the address of one, such as http://host:5000."
+DATABASE = re.compile(r"(sqlite|postgresql|mysql|mssql)(\+\w+)?:", re.IGNORECASE)
 # MLflow 3 shows experiments of this kind by their training runs.
 OF_TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 # The verdict of a record -> MLflow's status. A record that is running was left by a kill.
@@ -43,10 +46,12 @@ STATUS = {FINISHED: "FINISHED", FAILED: "FAILED", STOPPED: "KILLED", RUNNING: "K
 @contextmanager
 def _settings(limits: Mapping[str, str]) -> Iterator[None]:
     log = logging.getLogger(MLFLOW)
-    level = log.level
     with with_defaults(QUIET), with_defaults(limits):
+        import mlflow  # noqa: F401  # it sets the level of its log
+
+        level = log.level
         try:
-            log.setLevel(logging.WARNING)
+            log.setLevel(logging.ERROR)  # it warns of an environment without pip, as uv makes it
             yield
         finally:
             log.setLevel(level)
@@ -68,6 +73,12 @@ class MlflowTracker:
             import mlflow
 
             self.place = place = mlflow.get_tracking_uri().rstrip("/")
+            if DATABASE.match(place) and find_spec("sqlalchemy") is None:
+                raise UserError(
+                    f"--track {MLFLOW}: {place} is a database, which MLflow's client cannot open:"
+                    " pip install mlflow (all of it), or set MLFLOW_TRACKING_URI to the address of"
+                    " a server, such as http://host:5000."
+                )
             check_server(MLFLOW, place, WAY_OUT)
             try:
                 self.client = mlflow.MlflowClient()
@@ -130,6 +141,8 @@ class MlflowTracker:
         finally:
             with _settings(QUICK):
                 self._terminate(records)
+        if not self.place.startswith("http"):
+            return f"{self.place}, run {self.run_id}"
         return f"{self.place}/#/experiments/{self.experiment}/runs/{self.run_id}"
 
     def _experiment(self, name: str) -> str:

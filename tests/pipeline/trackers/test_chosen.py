@@ -1,13 +1,12 @@
 """Trackers are named on the command line or in the environment."""
 
 import os
-import socket
 from pathlib import Path
 
 import pytest
 
 from pipeline import trackers
-from pipeline.trackers.reach import check_server, with_defaults
+from pipeline.trackers.reach import with_defaults
 from seqline.errors import UserError
 from tests.support.command_line import in_this_process
 
@@ -49,27 +48,6 @@ def test_a_missing_package_is_one_line_that_installs_it(
         trackers.chosen(["wandb"])
     assert str(raised.value).startswith("--track wandb needs wandb, which is not installed: ")
     assert str(raised.value).endswith(" install 'wandb>=0.21'")
-
-
-def test_a_server_that_does_not_answer_is_found_at_once() -> None:
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-        with pytest.raises(UserError) as raised:
-            check_server("mlflow", f"{url}/somewhere", "Start it.")
-    assert str(raised.value) == (
-        f"--track mlflow: the server at {url} does not answer (Connection refused). Start it."
-    )
-
-
-@pytest.mark.parametrize("url", ["sqlite:///mlflow.db", "databricks", "file:///tmp/runs", ""])
-def test_what_is_no_server_is_not_asked(url: str) -> None:
-    check_server("mlflow", url, "")
-
-
-def test_an_address_with_a_wrong_port_is_one_line() -> None:
-    with pytest.raises(UserError, match=r"^--track mlflow: 'http://host:port' is no address: "):
-        check_server("mlflow", "http://host:port", "")
 
 
 def test_values_of_the_user_stay_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

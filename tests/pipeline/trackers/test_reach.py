@@ -44,7 +44,18 @@ def test_any_answer_will_do(listening: socket.socket) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("url", ["sqlite:///mlflow.db", "/tmp/mlruns", "databricks", "file:mlruns"])
+def test_a_server_that_does_not_answer_is_found_at_once() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        with pytest.raises(UserError) as raised:
+            check_server("mlflow", f"{url}/somewhere", "Start it.")
+    assert str(raised.value) == (
+        f"--track mlflow: the server at {url} does not answer (Connection refused). Start it."
+    )
+
+
+@pytest.mark.parametrize("url", ["sqlite:///mlflow.db", "databricks", "file:///tmp/runs", ""])
 def test_what_is_no_server_is_left_to_the_client(url: str) -> None:
     check_server("mlflow", url, "Start it.")
 
@@ -68,7 +79,9 @@ def test_a_server_of_something_else(listening: socket.socket) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999", "http://[::1", "http://a b:80"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:99999", "http://host:port", "http://[::1", "http://a b:80"]
+)
 def test_what_is_no_address(url: str) -> None:
     with pytest.raises(UserError, match=r"is no address: .*\. Start it\."):
         check_server("mlflow", url, "Start it.")
@@ -84,3 +97,15 @@ def test_an_error_of_a_client_is_told_by_its_cause(listening: socket.socket) -> 
     with pytest.raises(requests.ConnectionError) as gone:
         requests.get(url, timeout=5)
     assert first_line(gone.value) == "its server does not answer (Connection refused)"
+
+
+def test_a_database_needs_all_of_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mlflow", reason="mlflow is not installed")
+    from pipeline.trackers import mlflow_runs
+
+    monkeypatch.setattr(mlflow_runs, "find_spec", lambda name: None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    with pytest.raises(
+        UserError, match=r"sqlite:///mlflow\.db is a database, which MLflow's client"
+    ):
+        mlflow_runs.MlflowTracker()
