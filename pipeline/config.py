@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -31,7 +31,7 @@ from seqline.errors import UserError
 from seqline.storage import objects
 from seqline.storage.files import is_remote
 from seqline.storage.staging import path_of
-from seqline.suggest import suggestion
+from seqline.suggest import neighbours, suggestion
 
 # Configurations that ship: `seqline run bbc_news` needs no file.
 CONFIGS = Path(__file__).parent / "configs"
@@ -102,6 +102,10 @@ class Config(BaseModel):
     pusher: PusherParams = PusherParams()
     bulk_inferrer: BulkInferrerParams = BulkInferrerParams()
     retrain: RetrainParams = RetrainParams()
+
+    if TYPE_CHECKING:
+        # A section may be given as its table, too, which dataclass transforms cannot say.
+        def __init__(self, **sections: Any) -> None: ...
 
     @model_validator(mode="after")
     def _with_name(self) -> Self:
@@ -324,15 +328,6 @@ def find(path: str) -> Path:
     )
 
 
-def neighbours(path: str) -> list[str]:
-    """The files and folders next to a path, one of which may be meant by it."""
-    folder = os.path.dirname(path)
-    try:
-        return [os.path.join(folder, name) for name in sorted(os.listdir(folder or "."))]
-    except (OSError, ValueError):
-        return []
-
-
 def _set(content: dict[str, Any], names: list[str], value: Any, setting: str) -> None:
     """Sets a value in nested tables. Raises UserError where a table is expected, but a value is."""
     for name in names[:-1]:
@@ -355,7 +350,8 @@ def _sentence(error: Any, file: str, given: Mapping[str, str]) -> str:
 
     if error["type"] == "extra_forbidden":
         known = list(_model(error["loc"][:-1]).model_fields)
-        close = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        within = [f"{each}.{name}" for each in known if name in _model([each]).model_fields]
+        close = within or difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         way_out = f"Did you mean {close[0]!r}?" if close else f"Known are {', '.join(known)}."
         return f"{_setter_within(name, given) or where} is not a known name. {way_out}"
 

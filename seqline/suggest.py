@@ -4,6 +4,7 @@ Standard library only: `seqline doctor` uses it, too.
 """
 
 import difflib
+import os
 from collections.abc import Iterable
 
 
@@ -19,3 +20,12 @@ def suggestion(word: str, known: Iterable[str]) -> str:
         close = difflib.get_close_matches(word.strip().casefold(), by_form, n=1)
         close = [by_form[form] for form in close]
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def neighbours(path: str) -> list[str]:
+    """The files and folders next to a path, one of which may be meant by it."""
+    folder = os.path.dirname(path)
+    try:
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder or "."))]
+    except (OSError, ValueError):
+        return []

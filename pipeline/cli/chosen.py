@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import environment
-from seqline.suggest import suggestion
+from seqline.suggest import neighbours, suggestion
 
 if TYPE_CHECKING:
     from pipeline import config as configuration
@@ -190,6 +190,6 @@ def check_that_it_exists(name: str) -> None:
     if not is_local_file or os.path.lexists(name):
         return
 
-    near = suggestion(name, [*configuration.neighbours(name), *configuration.shipped()])
+    near = suggestion(name, [*neighbours(name), *configuration.shipped()])
     folder = os.path.abspath(os.path.dirname(name) or ".")
     raise UserError(f"There is no file {name!r} in {folder}.{near}")

@@ -32,6 +32,8 @@ def train(source: str) -> list[str]:
     print(verdict, report, accuracy, run.artifacts["exporter"] / "saved_model")
     model: seqline.Model = seqline.load("serving_dir")
     labels: list[str] = model.predict(["a text"])
+    config = seqline.Config(example_gen={"source": source}, name="reviews")
+    print(seqline.plan(config, root="artifacts").to_run)
     fitted = SequenceClassifier(num_epochs=2).fit(["a", "b"], ["x", "y"])
     print(fitted.predict_proba(["a"]).shape, seqline.__version__, model.card)
     return labels
@@ -53,8 +55,10 @@ def test_a_script_is_strictly_typed(tmp_path: Path) -> None:
     assert of_script == [], done.stderr
 
 
-def test_the_package_says_that_it_is_typed() -> None:
-    assert (CHECKOUT / "seqline" / "py.typed").is_file()
+def test_the_packages_say_that_they_are_typed() -> None:
+    # All of them: the API is in pipeline, and its types come from the others.
+    for room in ("components", "pipeline", "seqline", "serving"):
+        assert (CHECKOUT / room / "py.typed").is_file()
 
 
 def test_names_of_the_api() -> None:
