@@ -56,11 +56,18 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a name of the API when it is used for the first time."""
+    """Loads a name of the API when it is used for the first time.
+
+    Raises:
+        UserError: A module of the program hides a package of seqline.
+    """
     if name in _SUBMODULES:
         return import_module(f"{__name__}.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from seqline.host.rooms import check_rooms
+
+    check_rooms()
     value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

@@ -17,13 +17,15 @@ def __getattr__(name: str) -> Any:
     """Loads the estimator when it is used for the first time.
 
     Raises:
-        UserError: scikit-learn is not installed.
+        UserError: scikit-learn is not installed, or a module hides a package of seqline.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     from seqline.host import packages
+    from seqline.host.rooms import check_rooms
 
+    check_rooms()
     packages.need("seqline.sklearn", packages.LINEAR)
     value = getattr(import_module("pipeline.api.estimator"), name)
     globals()[name] = value

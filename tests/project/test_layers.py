@@ -25,7 +25,7 @@ BETWEEN_COMPONENTS = {("tuner", "trainer")}
 # The parts of seqline, lowest first. A part imports itself and those on lower floors.
 SEQLINE = (
     {
-        *("", "__main__", "errors", "component", "digests", "sklearn", "gates", "intervals"),
+        *("", "errors", "component", "digests", "sklearn", "gates", "intervals"),
         *("suggest", "text"),
     },
     {"host"},
@@ -33,6 +33,7 @@ SEQLINE = (
     {"data"},
     {"rows", "model"},
     {"jobs"},
+    {"__main__"},
 )
 NOT_IN_KEYS = ("storage", "jobs", "host")
 
