@@ -130,13 +130,13 @@ def _given(root: object, serving_dir: object, settings: Settings) -> _Given:
     if isinstance(settings, Mapping):
         for name, value in settings.items():
             values |= _flat(str(name), _plain(value))
-    elif isinstance(settings, str):
+    elif isinstance(settings, list | tuple | None):
+        texts = tuple(str(text) for text in settings or ())
+    else:
         raise UserError(
-            f"settings is the text {settings!r}; give a dict of values, such as"
+            f"settings is {settings!r}; give a dict of values, such as"
             ' {"trainer.num_epochs": 2}, or a list of texts.'
         )
-    else:
-        texts = tuple(str(text) for text in settings or ())
 
     places = {"root": root, "pusher.serving_dir": serving_dir}
     given = {name: _path(name, place) for name, place in places.items() if place is not None}

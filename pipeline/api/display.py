@@ -96,7 +96,7 @@ def _figures(compared: Sequence[dict[str, Any]]) -> Markup:
             row["name"],
             units.share(row["accuracy"]),
             units.share_interval(row["accuracy_interval"]),
-            units.number(row["macro_f1"]),
+            units.share(row["macro_f1"]),
         )
         for row in compared
     ]

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline.api.errors import stop_as_usual
 from pipeline.config import Config
 from seqline.data.features import EVAL, SAVED_MODEL, TEST, TRAIN
 from seqline.errors import StoppedError, UserError
@@ -60,14 +61,12 @@ def fit(config: Config, rows: Mapping[str, Sequence[Any]], eval_rows: np.ndarray
         UserError: The rows or the settings cannot be used.
         KeyboardInterrupt: Ctrl-C, or a notebook's stop button.
     """
-    from pipeline.api.run import stop_as_usual
-
     with _fitting, tempfile.TemporaryDirectory(prefix="seqline-fit-") as name, _quiet():
         try:
             return _fit(config, rows, eval_rows, Path(name))
         except StoppedError as error:
             stopped = error
-    raise stop_as_usual(stopped)
+    raise stop_as_usual(stopped, "a fit begins anew")
 
 
 def _fit(

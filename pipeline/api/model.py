@@ -14,7 +14,7 @@ from seqline.storage.files import is_remote
 from seqline.storage.staging import local_copy, path_of
 from serving.asking import DEFAULT, AskedModel, WayOut, batches
 from serving.errors import InputError
-from serving.rows import FLOAT32_MAX
+from serving.rows import FLOAT32_MAX, is_unicode
 
 # The places of the model card, in a version and next to an exported model.
 CARDS = ("README.md", "assets.extra/README.md", "../README.md")
@@ -226,14 +226,18 @@ def _read(rows: Any, content: str, dim: int) -> Iterable[Any]:
 
 
 def _text(row: Any, dim: int) -> str | None:
-    return str(row) if isinstance(row, str) else None
+    return str(row) if isinstance(row, str) and is_unicode(row) else None
 
 
 def _tokens(row: Any, dim: int) -> list[str] | None:
     if isinstance(row, str | bytes) or not hasattr(row, "__iter__"):
         return None
     tokens = list(row)
-    return tokens if tokens and all(isinstance(token, str) and token for token in tokens) else None
+    return tokens if tokens and all(map(_is_token, tokens)) else None
+
+
+def _is_token(token: Any) -> bool:
+    return isinstance(token, str) and bool(token) and is_unicode(token)
 
 
 def _sequence(row: Any, dim: int) -> list[list[float]] | None:

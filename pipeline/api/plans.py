@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from os import PathLike
 
 from pipeline.api.config import Configured, Settings, configure
+from pipeline.api.errors import explained
 from pipeline.api.prepare import prepare
 from pipeline.runner.plan import Planned, from_data
 from pipeline.runner.plan import plan as plan_stages
@@ -75,9 +76,10 @@ def plan(
     """
     from components import example_gen
 
-    config = configure(config, root, serving_dir, settings)
-    ready = prepare(config, from_, to, force, NAMES)
-    example_gen.check(config.example_gen)
-    planned = plan_stages(ready.pipe, ready.store, ready.forced)
-    chosen = [stage for stage in planned if stage.stage.name in ready.selected]
-    return Plan(chosen, from_data(chosen, ready.store))
+    with explained():
+        config = configure(config, root, serving_dir, settings)
+        ready = prepare(config, from_, to, force, NAMES)
+        example_gen.check(config.example_gen)
+        planned = plan_stages(ready.pipe, ready.store, ready.forced)
+        chosen = [stage for stage in planned if stage.stage.name in ready.selected]
+        return Plan(chosen, from_data(chosen, ready.store))

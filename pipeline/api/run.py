@@ -1,14 +1,14 @@
 """seqline.run: the stages of a run for a program or a notebook."""
 
 import logging
-import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
 from pipeline.api.config import Configured, Settings, configure
+from pipeline.api.errors import explained, stop_as_usual
 from pipeline.api.outcome import Run
 from pipeline.api.plans import NAMES
 from pipeline.api.prepare import Execute, Show, carry_out, prepare
@@ -71,18 +71,15 @@ def run(
             same call goes on from there.
     """
     _check(jobs)
-    config = configure(config, root, serving_dir, settings)
-    ready = prepare(config, from_, to, force, NAMES)
-    options = Options(
-        jobs=jobs,
-        force=ready.forced,
-        selected=ready.selected,
-    )
+    with explained():
+        config = configure(config, root, serving_dir, settings)
+        ready = prepare(config, from_, to, force, NAMES)
+    options = Options(jobs=jobs, force=ready.forced, selected=ready.selected)
 
     names = [track] if isinstance(track, str) else list(track)
     execute = _printed(config.pusher.serving_dir) if verbose else _logged
     show = Show(execute, log.warning, on_tracked=lambda line: log.info("tracked by %s", line))
-    with _stoppable(), _explained():
+    with _stoppable(), explained():
         folder, _ = carry_out(ready, options, show, names)
 
     finished = Run(ready.store, folder.name)
@@ -173,36 +170,3 @@ def _stoppable() -> Iterator[None]:
             stopped = StoppedError(stop.where, stop.by)
     if stopped:
         raise stop_as_usual(stopped) from None
-
-
-def stop_as_usual(stopped: StoppedError) -> BaseException:
-    """Has the signal that stopped some work do to this process what it does without that work.
-
-    Returns:
-        What to raise, where the process goes on.
-    """
-    if stopped.by == signal.SIGINT.name:
-        return KeyboardInterrupt(str(stopped).replace("the same command", "the same call"))
-    with suppress(ValueError, KeyError):  # a worker's name is no signal's
-        signal.raise_signal(signal.Signals[stopped.by])
-    return stopped
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """Turns what the machine refused, such as a full disk, into one sentence.
-
-    The advice that the command prints under an error becomes its notes.
-    """
-    from seqline.host import machine_errors
-
-    try:
-        yield
-    except UserError as error:
-        for label, text in error.advice:
-            error.add_note(f"{label}: {text}" if label else f"  {text}")
-        raise
-    except Exception as error:
-        if explained := machine_errors.explain(error):
-            raise explained from error
-        raise

@@ -12,7 +12,7 @@ import pytest
 
 import seqline
 from pipeline.api.run import _stoppable
-from seqline.errors import StoppedError, UserError
+from seqline.errors import DataError, StoppedError, UserError
 
 STAGES = [
     *("example_gen", "statistics_gen", "schema_gen", "example_validator", "transform"),
@@ -71,6 +71,25 @@ def test_verbose_prints_the_lines_of_the_command(
     assert logging.getLogger("seqline").handlers == handlers
 
 
+def test_a_gate_that_refuses_is_told_where_nothing_is_pushed(
+    run: seqline.Run, config: dict[str, Any], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = seqline.run(
+        config,
+        root,
+        to="evaluator",
+        serving_dir=root.parent / "serving",
+        settings={"evaluator.max_cross_entropy": 1e-9},
+        verbose=True,
+    )
+    sentence = "The model is not blessed, so pusher would refuse it: cross-entropy "
+    assert [one.startswith(sentence) for one in refused.warnings].count(True) == 1
+    assert "not blessed    The model is not blessed" in capsys.readouterr().out
+    assert refused.evaluation is not None
+    assert refused.evaluation["blessed"] is False
+    assert not any(one.startswith(sentence) for one in run.warnings)
+
+
 def test_a_plan_says_what_would_run(run: seqline.Run, config: dict[str, Any], root: Path) -> None:
     serving_dir = root.parent / "serving"
     same = seqline.plan(config, root=root, to="evaluator", serving_dir=serving_dir)
@@ -110,7 +129,8 @@ def test_a_run_in_another_thread(run: seqline.Run, config: dict[str, Any], root:
             {"settings": ["trainer.num_epochs=0"]},
             "settings: trainer.num_epochs: input should be greater than or equal to 1, not 0.",
         ),
-        ({"settings": "a=b"}, "settings is the text 'a=b'; give a dict of values"),
+        ({"settings": "a=b"}, "settings is 'a=b'; give a dict of values"),
+        ({"settings": 3}, "settings is 3; give a dict of values"),
     ],
 )
 def test_a_wrong_argument(
@@ -120,6 +140,21 @@ def test_a_wrong_argument(
     with pytest.raises(UserError) as error:
         seqline.run({"example_gen": {"source": table}}, **arguments)
     assert str(error.value).startswith(message)
+
+
+def test_a_root_that_is_a_file(table: pa.Table, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for call in (seqline.run, seqline.plan):
+        with pytest.raises(UserError, match=r"file/sources: not a directory"):
+            call({"example_gen": {"source": table}}, root=tmp_path / "file")
+
+
+def test_an_error_of_a_stage_has_no_traceback_of_its_process(tmp_path: Path) -> None:
+    rows = pa.table({"text": ["a", "b", None], "label": ["x", "y", "x"]})
+    with pytest.raises(DataError) as error:
+        seqline.run({"example_gen": {"source": rows}}, root=tmp_path / "root")
+    assert error.value.__cause__ is None
+    assert error.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
