@@ -91,6 +91,7 @@ def _moved(runs: Runs, root: Path) -> Runs:
     return Runs(root)
 
 
+@pytest.mark.slow
 def test_a_span_is_read_once_and_the_result_is_that_of_a_full_pass(tmp_path: Path) -> None:
     runs, full = Runs(tmp_path / "runs"), Runs(tmp_path / "full")
     for number in range(1, 5):

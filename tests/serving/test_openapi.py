@@ -16,6 +16,7 @@ MODELS = r"/(text|sequence|half_plus_three)[:/]?\w*$|half_plus_three/(versions|l
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 
 
+@pytest.mark.slow
 def test_answers_keep_to_the_document(server: Server) -> None:
     statuses: Counter[int] = Counter()
     for operation in operations(server.url):

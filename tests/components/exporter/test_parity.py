@@ -97,6 +97,7 @@ def weights_of(model: Path, layer: str) -> list[np.ndarray]:
     return [np.asarray(value) for value in network.load(model)[0].get_layer(layer).get_weights()]
 
 
+@pytest.mark.slow
 def test_weights_that_are_off_by_a_thousandth(
     examples: Path, features: Path, model: Path, tmp_path: Path
 ) -> None:

@@ -43,6 +43,7 @@ def test_two_replicas_start_as_one_device(
     assert (tmp_path / "two" / MODEL).read_bytes() == (earlier / MODEL).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_it_goes_on_bit_for_bit_and_does_not_read_the_earlier_model_again(
     earlier: Path, earlier_features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def write_weeks(root: Path, weeks: range) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_new_span_is_the_only_one_that_is_analyzed_and_the_result_is_that_of_a_full_pass(
     tmp_path: Path,
 ) -> None:
@@ -94,6 +95,7 @@ def test_only_shards_whose_ids_changed_are_made_again(tmp_path: Path) -> None:
     assert (again["num_spans_analyzed"], again["num_shards_made"]) == (0, 2)
 
 
+@pytest.mark.slow
 def test_another_tokeniser_does_not_use_the_parts_of_the_first(tmp_path: Path) -> None:
     span_cache = SpanCache(tmp_path / "span_cache")
     examples = write_weeks(tmp_path / "examples", range(1))

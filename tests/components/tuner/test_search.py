@@ -133,6 +133,7 @@ def test_a_search_that_was_killed_ends_with_the_same_trials(
     assert (tmp_path / "finished" / BEST_FILE).read_bytes() == (folder / BEST_FILE).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_trial_that_was_stopped_has_not_failed_and_goes_on(
     uninterrupted: tuple[Path, Figures, list[Trial]], features: Path, tmp_path: Path
 ) -> None:

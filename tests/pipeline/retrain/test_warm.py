@@ -269,6 +269,7 @@ def test_a_cold_start_is_due_now_and_then(config: Config) -> None:
     assert not any(due(number, every) for number in range(3) for every in (None, 0))
 
 
+@pytest.mark.slow
 def test_of_two_trainings_the_better_one_on_the_eval_split_is_taken(
     corpus: Path, model: Path, tmp_path: Path
 ) -> None:
