@@ -40,11 +40,21 @@ def train(source: str) -> list[str]:
 """
 
 
+WRONG = """\
+import seqline
+
+card: int = seqline.load("serving_dir").card
+seqline.run("reviews.toml", epochs=3)
+print(seqline.open_run().nothing)
+"""
+
+
 @pytest.mark.slow  # mypy reads all of the rooms
 def test_a_script_is_strictly_typed(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(WRONG, encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "script.py"],
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "script.py", "wrong.py"],
         cwd=tmp_path,
         env={"MYPYPATH": str(CHECKOUT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
@@ -53,6 +63,9 @@ def test_a_script_is_strictly_typed(tmp_path: Path) -> None:
     )
     of_script = [line for line in done.stdout.splitlines() if line.startswith("script.py")]
     assert of_script == [], done.stderr
+    refused = [line for line in done.stdout.splitlines() if line.startswith("wrong.py")]
+    errors = [line.partition(": error: ")[0] for line in refused if ": error: " in line]
+    assert errors == ["wrong.py:3", "wrong.py:4", "wrong.py:5"], done.stdout
 
 
 def test_the_packages_say_that_they_are_typed() -> None:
