@@ -11,6 +11,7 @@ import numpy as np
 from seqline.data.features import SAVED_MODEL
 from seqline.errors import UserError
 from seqline.storage.files import is_remote
+from seqline.storage.path import ObjectPath
 from seqline.storage.staging import local_copy, path_of
 from serving.asking import DEFAULT, AskedModel, WayOut, batches
 from serving.errors import InputError
@@ -129,6 +130,8 @@ def load(
     Raises:
         UserError: No model is there, several are, or the version is not what was pushed.
     """
+    if isinstance(place, ObjectPath):  # of a run in a bucket; it is no PathLike
+        place = str(place)
     if not isinstance(place, str | PathLike):
         raise UserError(
             f"place is a {type(place).__name__}; give the path of a model, of a folder with its"
