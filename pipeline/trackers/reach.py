@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection, InvalidU
 from urllib.parse import urlsplit
 
 from seqline.errors import UserError
+from seqline.host.machine_errors import chain
 
 CONNECT_SECONDS, ANSWER_SECONDS = 5.0, 15.0
 CONNECTIONS: dict[str, type[HTTPConnection]] = {"http": HTTPConnection, "https": HTTPSConnection}
@@ -57,15 +58,14 @@ def check_server(tracker: str, url: str, way_out: str) -> None:
         connection.close()
 
 
-def no_answer(error: BaseException | None) -> str | None:
+def no_answer(error: BaseException) -> str | None:
     """Why a server did not answer, if that is what an error of a client comes from.
 
     Libraries wrap the error of the connection into several of their own, each with its own text.
     """
-    while error:
-        if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
-            return _reason(error)
-        error = error.__cause__ or error.__context__
+    for each in chain(error):
+        if isinstance(each, ConnectionError | TimeoutError | socket.gaierror):
+            return _reason(each)
     return None
 
 

@@ -63,7 +63,7 @@ def _refusal(error: BaseException) -> tuple[int, str] | None:
         if isinstance(error, FileNotFoundError) and _is_place_gone(name):
             return errno.ENOENT, name
 
-    for each in _chain(error):
+    for each in chain(error):
         text = str(each)
         if isinstance(each, OSError) and each.errno in OF_THE_MACHINE:
             return each.errno, _name_of(each) or _name_in(text, each.errno)
@@ -82,7 +82,8 @@ def _refusal(error: BaseException) -> tuple[int, str] | None:
     return None
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what led to it, and so on."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
